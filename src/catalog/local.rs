@@ -1,0 +1,1 @@
+//! The catalog of one machine: a SQLite file.

@@ -1,0 +1,77 @@
+//! Owns where tables are named: a table's DDL and its partitions, as AWS Glue keeps them.
+//!
+//! Does not own the files: nothing here reads or writes a store.
+
+// mod local;
+
+use std::fmt::Debug;
+
+use async_trait::async_trait;
+
+// pub use local::LocalCatalog;
+
+use crate::error::{Error, Result};
+use crate::table::{Ddl, TableName};
+
+/// One partition of a table.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Partition {
+    /// Raw (unescaped), in the order of the table's partition columns; null is `__HIVE_DEFAULT_PARTITION__`.
+    pub values: Vec<String>,
+    /// Literal, with a slash at the end.
+    pub location: String,
+}
+
+/// What became of one partition of a `create_partitions` call.
+#[derive(Debug)]
+pub enum Registered {
+    Created,
+    /// There is one of these values, maybe with another location: the caller compares.
+    AlreadyExists,
+    Failed(Error),
+}
+
+/// One condition on the raw value of a partition column; strings compare by their bytes.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Condition {
+    /// Index of the partition column.
+    pub column: usize,
+    pub op: Op,
+    pub value: String,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Op {
+    Eq,
+    NotEq,
+    Lt,
+    LtEq,
+    Gt,
+    GtEq,
+}
+
+/// A catalog of tables. Every implementation passes the conformance suite in `tests/it/catalog.rs`.
+#[async_trait]
+pub trait Catalog: Debug + Send + Sync {
+    /// Makes a table, and its database where it is not there. `false` where a table has that name: it is untouched.
+    async fn create_table(&self, ddl: &Ddl) -> Result<bool>;
+
+    async fn table(&self, name: &TableName) -> Result<Option<Ddl>>;
+
+    /// All tables, by name; of one database, or of all.
+    async fn tables(&self, database: Option<&str>) -> Result<Vec<TableName>>;
+
+    /// Forgets a table and its partitions; its files stay. `false` where there was none.
+    async fn drop_table(&self, name: &TableName) -> Result<bool>;
+
+    /// The partitions that meet all conditions, by values. It may give more than those: the caller filters what it
+    /// must.
+    async fn partitions(&self, name: &TableName, conditions: &[Condition]) -> Result<Vec<Partition>>;
+
+    /// Those of the partitions named that are there, in no order. Any number may be asked for.
+    async fn find_partitions(&self, name: &TableName, values: &[Vec<String>]) -> Result<Vec<Partition>>;
+
+    /// Adds partitions, any number; the answers are in their order. Not atomic: some may be there and others not.
+    /// A partition that exists is left as it is.
+    async fn create_partitions(&self, name: &TableName, partitions: &[Partition]) -> Result<Vec<Registered>>;
+}

@@ -1,0 +1,10 @@
+//! ticklake: JSON ticks from Kafka become a partitioned Parquet lake, exactly once.
+
+pub mod catalog;
+pub mod error;
+pub mod ingest;
+pub mod kafka;
+pub mod store;
+pub mod table;
+
+pub use error::{Error, Result};

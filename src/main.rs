@@ -1,0 +1,3 @@
+fn main() {
+    let _ = ticklake::Error::usage("");
+}

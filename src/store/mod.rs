@@ -1,0 +1,245 @@
+//! Owns the object stores: where a table's files are, and how a file is created once and never overwritten.
+//!
+//! A [`Folder`] is a place in a store, named by a location as the DDL and the catalog write it
+//! (`s3://bucket/prefix/`, `file:///dir/`, `memory:///prefix/`). Locations are literal: no byte of a key is escaped
+//! or unescaped between the catalog and the store, since engines take them so (RIG, "Location is taken literally").
+
+mod local;
+
+use std::fmt;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use futures::{StreamExt, TryStreamExt};
+use object_store::memory::InMemory;
+use object_store::path::Path;
+use object_store::{GetOptions, GetRange, ObjectStore, ObjectStoreExt, PutMode, PutOptions};
+
+pub use local::Durability;
+use local::LocalStore;
+
+use crate::error::{Error, Kind, Result};
+
+/// The stores of one process: each is opened once and shared.
+#[derive(Clone, Debug)]
+pub struct Stores {
+    local: Arc<LocalStore>,
+    memory: Arc<InMemory>,
+}
+
+/// A place in a store. Cheap to clone.
+#[derive(Clone)]
+pub struct Folder {
+    store: Arc<dyn ObjectStore>,
+    path: Path,
+    location: String,
+}
+
+/// What became of a create-only put.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Create {
+    Created,
+    /// An object has that name; it is untouched. It may be the caller's own, if an answer was lost.
+    AlreadyExists,
+}
+
+/// An object of a folder.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Entry {
+    /// Relative to the folder.
+    pub name: String,
+    pub size_bytes: u64,
+}
+
+impl Stores {
+    pub fn new(durability: Durability) -> Self {
+        Self { local: Arc::new(LocalStore::new(durability)), memory: Arc::new(InMemory::new()) }
+    }
+
+    /// Opens the place that a location names. A location without a scheme is a local directory, taken from the
+    /// working directory. Nothing is created or asked for yet.
+    pub fn open(&self, location: &str) -> Result<Folder> {
+        let (store, scheme, path): (Arc<dyn ObjectStore>, _, _) = match location.split_once("://") {
+            Some(("memory", path)) => (self.memory.clone(), "memory", path.to_owned()),
+            Some(("file", path)) if path.starts_with('/') => (self.local.clone(), "file", path.to_owned()),
+            Some((scheme, _)) => {
+                return Err(Error::usage(format!(
+                    "'{scheme}://' is no store of this build: use a directory, file:///DIR or memory:///NAME"
+                ))
+                .with("location", location));
+            }
+            None => {
+                let path = std::path::absolute(location).map_err(|e| {
+                    Error::usage("cannot make the location an absolute path")
+                        .with("location", location)
+                        .because(e)
+                })?;
+                let path = path
+                    .to_str()
+                    .map(str::to_owned)
+                    .ok_or_else(|| Error::usage("the location is not UTF-8").with("location", location))?;
+                (self.local.clone(), "file", path)
+            }
+        };
+        let path = Path::parse(path.trim_matches('/'))
+            .map_err(|e| Error::usage("the location is no path").with("location", location).because(e))?;
+        Ok(Folder { store, location: format!("{scheme}:///{path}/"), path })
+    }
+}
+
+impl Folder {
+    /// Opens a place in a store that the caller made: how tests inject faults.
+    pub fn of_store(store: Arc<dyn ObjectStore>, location: &str) -> Result<Self> {
+        let (_, path) = location
+            .split_once(":///")
+            .ok_or_else(|| Error::usage("a location is SCHEME:///PATH/").with("location", location))?;
+        let path = Path::parse(path.trim_matches('/'))
+            .map_err(|e| Error::usage("the location is no path").with("location", location).because(e))?;
+        Ok(Self { store, path, location: location.to_owned() })
+    }
+
+    /// As the catalog keeps it, with a slash at the end.
+    pub fn location(&self) -> &str {
+        &self.location
+    }
+
+    pub fn store(&self) -> &Arc<dyn ObjectStore> {
+        &self.store
+    }
+
+    /// The folder's path in its store.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// A folder below this one. `relative` is taken literally; it has no empty segment, `.` or `..`.
+    pub fn folder(&self, relative: &str) -> Result<Self> {
+        Ok(Self {
+            store: self.store.clone(),
+            path: self.child(relative)?,
+            location: format!("{}{relative}/", self.location),
+        })
+    }
+
+    /// Puts an object where none is: whole or not at all. A retryable error leaves open whether it landed: look
+    /// (`size`, `tail`), then decide. On a local disk the object is durable when this returns.
+    pub async fn create(&self, name: &str, bytes: Bytes) -> Result<Create> {
+        let path = self.child(name)?;
+        let options = PutOptions { mode: PutMode::Create, ..Default::default() };
+        match self.store.put_opts(&path, bytes.into(), options).await {
+            Ok(_) => Ok(Create::Created),
+            Err(object_store::Error::AlreadyExists { .. }) => Ok(Create::AlreadyExists),
+            Err(e) => Err(self.failed("cannot create an object", name, e)),
+        }
+    }
+
+    /// The whole object, `None` where there is none.
+    pub async fn read(&self, name: &str) -> Result<Option<Bytes>> {
+        self.get(name, GetOptions::default()).await
+    }
+
+    /// The object's last `bytes` bytes, or all of it where it is shorter; `None` where there is none.
+    pub async fn tail(&self, name: &str, bytes: u64) -> Result<Option<Bytes>> {
+        self.get(name, GetOptions { range: Some(GetRange::Suffix(bytes)), ..Default::default() }).await
+    }
+
+    async fn get(&self, name: &str, options: GetOptions) -> Result<Option<Bytes>> {
+        let result = match self.store.get_opts(&self.child(name)?, options).await {
+            Ok(got) => got.bytes().await,
+            Err(e) => Err(e),
+        };
+        match result {
+            Ok(bytes) => Ok(Some(bytes)),
+            Err(object_store::Error::NotFound { .. }) => Ok(None),
+            Err(e) => Err(self.failed("cannot read an object", name, e)),
+        }
+    }
+
+    /// The object's size in bytes, `None` where there is none.
+    pub async fn size(&self, name: &str) -> Result<Option<u64>> {
+        match self.store.head(&self.child(name)?).await {
+            Ok(meta) => Ok(Some(meta.size)),
+            Err(object_store::Error::NotFound { .. }) => Ok(None),
+            Err(e) => Err(self.failed("cannot look at an object", name, e)),
+        }
+    }
+
+    /// The objects directly in the folder, by name. Hidden ones (`_…`, `.…`) are left out, as engines leave them
+    /// out (FACTS 3.7). A folder that is not there is empty.
+    pub async fn list(&self) -> Result<Vec<Entry>> {
+        let listed = self.store.list_with_delimiter(Some(&self.path)).await;
+        let objects = match listed {
+            Ok(listed) => listed.objects,
+            Err(object_store::Error::NotFound { .. }) => Vec::new(),
+            Err(e) => return Err(self.failed("cannot list a folder", "", e)),
+        };
+        let mut entries: Vec<Entry> = objects
+            .into_iter()
+            .filter_map(|meta| {
+                let name = meta.location.filename()?.to_owned();
+                (!is_hidden(&name)).then_some(Entry { name, size_bytes: meta.size })
+            })
+            .collect();
+        entries.sort_by(|a, b| a.name.cmp(&b.name));
+        Ok(entries)
+    }
+
+    /// Every object below the folder, hidden ones left out, by relative path, in no order.
+    pub async fn list_below(&self) -> Result<Vec<Entry>> {
+        let prefix = self.path.clone();
+        let listed = self.store.list(Some(&self.path)).filter_map(|meta| {
+            futures::future::ready(match meta {
+                Ok(meta) => {
+                    let parts: Option<Vec<String>> = meta
+                        .location
+                        .prefix_match(&prefix)
+                        .map(|parts| parts.map(|part| part.as_ref().to_owned()).collect());
+                    parts
+                        .filter(|parts| !parts.iter().any(|part| is_hidden(part)))
+                        .map(|parts| Ok(Entry { name: parts.join("/"), size_bytes: meta.size }))
+                }
+                Err(e) => Some(Err(e)),
+            })
+        });
+        match listed.try_collect().await {
+            Ok(entries) => Ok(entries),
+            Err(object_store::Error::NotFound { .. }) => Ok(Vec::new()),
+            Err(e) => Err(self.failed("cannot list a folder", "", e)),
+        }
+    }
+
+    fn child(&self, relative: &str) -> Result<Path> {
+        let joined = if self.path.as_ref().is_empty() {
+            relative.to_owned()
+        } else {
+            format!("{}/{relative}", self.path)
+        };
+        Path::parse(&joined)
+            .map_err(|e| Error::new(Kind::Store, "no path of a store").with("path", &joined).because(e))
+    }
+
+    /// What cannot be gone at the next try is not retried: everything else may be, and its outcome is unknown.
+    fn failed(&self, what: &str, name: &str, e: object_store::Error) -> Error {
+        let lasting = matches!(
+            e,
+            object_store::Error::NotImplemented { .. }
+                | object_store::Error::NotSupported { .. }
+                | object_store::Error::InvalidPath { .. }
+                | object_store::Error::PermissionDenied { .. }
+                | object_store::Error::Unauthenticated { .. }
+                | object_store::Error::UnknownConfigurationKey { .. }
+        );
+        let error = Error::new(Kind::Store, what).with("at", format!("{}{name}", self.location)).because(e);
+        if lasting { error } else { error.retryable() }
+    }
+}
+
+impl fmt::Debug for Folder {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.location)
+    }
+}
+
+fn is_hidden(name: &str) -> bool {
+    name.starts_with(['_', '.'])
+}

@@ -1,0 +1,1 @@
+//! The one integration test binary: features at the boundary of the crate.
