@@ -2,5 +2,9 @@
 //! in-process cluster.
 
 pub mod client;
+pub mod records;
+pub mod source;
 
 pub use client::Connection;
+pub use records::{Record, RecordSet, TopicPartition};
+pub use source::{Commit, Delivery, FromSources, Offer, Source, SourceCommand, SourceEvent, SourceOptions, ToJob};
