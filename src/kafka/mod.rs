@@ -1,6 +1,13 @@
 //! The one room that knows rdkafka: connections, the admin calls, the producer, the source of records and the
 //! in-process cluster.
 
+pub mod admin;
 pub mod client;
+pub mod cluster;
+mod hearing;
+pub mod producer;
 
+pub use admin::Admin;
 pub use client::Connection;
+pub use cluster::Cluster;
+pub use producer::Producer;
