@@ -222,6 +222,45 @@ async fn a_stop_ends_an_endless_feed_with_all_that_was_sent_delivered() {
     assert_eq!(seen.borrow().delivered, summary.delivered);
 }
 
+/// Starts an endless feed, takes the cluster away once it flows, and waits until records are in flight that nobody
+/// will confirm.
+async fn cut_off(
+    message_timeout_ms: &str,
+    drain_deadline: Duration,
+) -> (watch::Sender<bool>, tokio::task::JoinHandle<ticklake::Result<Summary>>) {
+    let cluster = Cluster::start(&[("ticks", 1)]).unwrap();
+    let mut connection = cluster.connection();
+    connection.properties.insert("message.timeout.ms".into(), message_timeout_ms.into());
+    let (stop, stopped) = watch::channel(false);
+    let (progress, mut seen) = watch::channel(Progress::default());
+    let simulated = job(connection, Source::Simulate(Simulation::default()));
+    let endless = Job { rate: Some(2000.0), drain_deadline, ..simulated };
+    let running = tokio::spawn(produce::run(endless, stopped, progress));
+    let flows = seen.wait_for(|progress| progress.delivered > 10);
+    tokio::time::timeout(PATIENCE, flows).await.unwrap().unwrap();
+    tokio::task::spawn_blocking(move || drop(cluster)).await.unwrap();
+    let cut = seen.wait_for(|progress| progress.sent > progress.delivered + 1000);
+    tokio::time::timeout(PATIENCE, cut).await.unwrap().unwrap();
+    (stop, running)
+}
+
+#[tokio::test]
+async fn a_stop_without_a_broker_gives_up_at_its_deadline_and_counts() {
+    let (stop, running) = cut_off("300000", Duration::from_millis(100)).await;
+    stop.send(true).unwrap();
+    let summary = tokio::time::timeout(PATIENCE, running).await.unwrap().unwrap().unwrap();
+    assert!(summary.failed >= 1000, "{summary:?}");
+    assert_eq!(summary.sent, summary.delivered + summary.failed);
+}
+
+#[tokio::test]
+async fn a_broker_that_goes_away_ends_the_run_with_the_counts() {
+    let (_stop, running) = cut_off("2000", PATIENCE).await;
+    let error = tokio::time::timeout(PATIENCE, running).await.unwrap().unwrap().unwrap_err();
+    let text = chain(&error);
+    assert!(text.contains("records were not delivered") && text.contains("timed out"), "{text}");
+}
+
 #[tokio::test]
 async fn a_broken_csv_line_is_named_and_the_lines_before_it_are_delivered() {
     let too_few = ("a,b\n1,2\n3,4\n5\n6,7\n", "has 1 fields where the header has 2");
