@@ -4,6 +4,7 @@ pub mod catalog;
 pub mod error;
 pub mod ingest;
 pub mod kafka;
+pub mod produce;
 pub mod store;
 pub mod table;
 
