@@ -4,6 +4,7 @@ pub mod catalog;
 pub mod error;
 pub mod ingest;
 pub mod kafka;
+pub mod query;
 pub mod store;
 pub mod table;
 
