@@ -27,6 +27,7 @@ mod row;
 mod specs;
 mod start;
 mod time;
+pub mod trial;
 mod write;
 
 use std::collections::HashMap;
@@ -44,7 +45,9 @@ use self::write::{Origin, Target};
 use crate::catalog::Catalog;
 use crate::error::{Error, Kind, Result};
 use crate::kafka::source::{self, Headering};
-use crate::kafka::{Connection, FromSources, Source, SourceCommand, SourceEvent, SourceOptions, ToJob, TopicPartition};
+use crate::kafka::{
+    Connection, FromSources, Source, SourceCommand, SourceEvent, SourceOptions, ToJob, TopicPartition,
+};
 use crate::store::Stores;
 use crate::table::columns::file_schema;
 use crate::table::{Column, Ddl, Spec, spec};
@@ -186,7 +189,8 @@ pub async fn run(
 /// The table and its rejected sibling: opened, and made in the catalog where they are not there.
 async fn targets(job: &Job, spec: &Spec) -> Result<[Arc<Target>; 2]> {
     let location = job.location.as_ref().or(job.ddl.location.as_ref()).ok_or_else(|| {
-        Error::usage("the table has no place: give --location, or LOCATION in the DDL").with("table", &job.ddl.name)
+        Error::usage("the table has no place: give --location, or LOCATION in the DDL")
+            .with("table", &job.ddl.name)
     })?;
     let folder = job.stores.open(location)?;
     let beside = format!("{}_rejected/", folder.location().trim_end_matches('/'));
@@ -230,7 +234,12 @@ fn check_columns(ours: &Ddl, theirs: Option<&Ddl>) -> Result<()> {
 }
 
 fn start_sources(job: &Job, spec: &Spec, to_job: ToJob) -> Result<Vec<Source>> {
-    let headers = spec.sources().any(|source| matches!(source, spec::Source::Header(_)));
+    let columns = spec.columns.iter().map(|column| &column.source);
+    let partitions = spec.partitions.iter().filter_map(|partition| match &partition.of {
+        spec::PartitionSource::Source(source, _) => Some(source),
+        spec::PartitionSource::Column(_) => None,
+    });
+    let headers = columns.chain(partitions).any(|source| matches!(source, spec::Source::Header(_)));
     let options = |topic: &String| SourceOptions {
         topic: topic.clone(),
         group: job.group.clone(),
@@ -273,6 +282,7 @@ async fn find(
 /// Has the last offsets committed, and the sources leave the group.
 async fn finish(pipeline: &mut Pipeline, sources: Vec<Source>, mut from: FromSources) -> Result<()> {
     drop(from.deliveries);
+    pipeline.ask_again();
     for source in &sources {
         let commits = pipeline.commits(&source.topic);
         let _ = source.commands.send(SourceCommand::Stop(commits)); // one that is gone says why by its last event

@@ -47,10 +47,6 @@ impl Registry {
         self.waiting.entry((side, partition)).or_default().push(waiting);
     }
 
-    pub fn waiting(&self) -> impl Iterator<Item = &Waiting> {
-        self.waiting.values().flatten()
-    }
-
     /// Partitions of one table to register next; they stay waiting until `done`.
     pub fn batch(&self) -> Option<(Side, Vec<PartitionKey>)> {
         let side = self.waiting.keys().next()?.0;
