@@ -1,6 +1,7 @@
 //! ticklake: JSON ticks from Kafka become a partitioned Parquet lake, exactly once.
 
 pub mod catalog;
+pub mod config;
 pub mod error;
 pub mod ingest;
 pub mod kafka;
