@@ -46,16 +46,16 @@ pub struct IngestArgs {
     /// Stop at the end of the topics as they are now
     #[arg(long)]
     until_end: bool,
-    /// A file is written at so many rows of a partition, [default: 1000000]
+    /// Write a partition's rows to a file at so many rows [default: 1000000]
     #[arg(long, value_name = "N")]
     flush_rows: Option<String>,
-    /// at so many bytes of them in memory, [default: 64MiB]
+    /// Write them at so many bytes in memory [default: 64MiB]
     #[arg(long, value_name = "SIZE")]
     flush_bytes: Option<String>,
-    /// or this long after the first [default: 1m]
+    /// Write them so long after the first [default: 1m]
     #[arg(long, value_name = "DURATION")]
     flush_age: Option<String>,
-    /// The memory of all rows that are not yet in a file [default: 192MiB]
+    /// Memory for all rows that are not yet in a file [default: 192MiB]
     #[arg(long, value_name = "SIZE")]
     memory: Option<String>,
     /// Files written at once [default: 8]

@@ -40,6 +40,7 @@ pub struct Cli {
 
 /// What every command takes. All but `--config` are settings.
 #[derive(Debug, Args)]
+#[command(next_help_heading = "Everywhere")]
 struct Globals {
     /// The file of settings [default: ticklake.toml, where there is one]
     #[arg(long, global = true, value_name = "FILE", env = "TICKLAKE_CONFIG", hide_env_values = true)]

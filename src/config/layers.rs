@@ -150,11 +150,15 @@ impl Layer {
         if named.is_none() && !path.exists() {
             return Ok(None);
         }
-        let failed = |what: &str| Error::usage(what).with("file", path.display());
-        let text = std::fs::read_to_string(path)
-            .map_err(|e| failed("cannot read the file of settings").because(e))?;
-        let mut dict: Dict =
-            Toml::from_str(&text).map_err(|e| failed("the file of settings is no TOML").because(e))?;
+        let text = std::fs::read_to_string(path).map_err(|e| {
+            Error::usage("cannot read the file of settings").with("file", path.display()).because(e)
+        })?;
+        let mut dict: Dict = Toml::from_str(&text).map_err(|e| {
+            let line = e.span().map_or(1, |span| text[..span.start].lines().count().max(1));
+            Error::usage(format!("the file of settings is no TOML: {}", e.message().replace('\n', ", ")))
+                .with("file", path.display())
+                .with("line", line)
+        })?;
         dict.values_mut().for_each(plain_times);
         Ok(Some(Self { origin: Origin::File(path.to_owned()), dict }))
     }
