@@ -5,6 +5,8 @@ pub mod config;
 pub mod error;
 pub mod ingest;
 pub mod kafka;
+pub mod produce;
+pub mod query;
 pub mod store;
 pub mod table;
 

@@ -174,10 +174,8 @@ impl Catalog for LocalCatalog {
             let mut rows = select.query(values.as_slice())?;
             let mut partitions = Vec::new();
             while let Some(row) = rows.next()? {
-                partitions.push(Partition {
-                    values: from_json(row.get_ref(0)?.as_str()?)?,
-                    location: row.get(1)?,
-                });
+                partitions
+                    .push(Partition { values: from_json(row.get_ref(0)?.as_str()?)?, location: row.get(1)? });
             }
             partitions.sort_unstable(); // the order of JSON texts is not that of their values
             Ok(partitions)
@@ -194,8 +192,9 @@ impl Catalog for LocalCatalog {
             )?;
             let mut found = Vec::new();
             for values in values {
-                let location =
-                    select.query_row(params![id, first(&values), to_json(&values)], |row| row.get(0)).optional()?;
+                let location = select
+                    .query_row(params![id, first(&values), to_json(&values)], |row| row.get(0))
+                    .optional()?;
                 if let Some(location) = location {
                     found.push(Partition { values, location });
                 }
@@ -330,9 +329,12 @@ fn to_json(values: &[String]) -> String {
 
 fn from_json(text: &str) -> Result<Vec<String>> {
     serde_json::from_str(text).map_err(|e| {
-        Error::new(Kind::Catalog, "a partition's values are no JSON array of strings: the file was changed by hand")
-            .with("values", text)
-            .because(e)
+        Error::new(
+            Kind::Catalog,
+            "a partition's values are no JSON array of strings: the file was changed by hand",
+        )
+        .with("values", text)
+        .because(e)
     })
 }
 

@@ -25,11 +25,12 @@ impl Connection {
             config.set(*key, *value);
         }
         for (key, value) in &self.properties {
-            config.set(key, value);
+            config.set(canonical(key), value);
         }
         config.set("bootstrap.servers", &self.brokers);
         for (key, value) in fixed {
-            if let Some(theirs) = self.properties.get(*key).filter(|theirs| theirs != value) {
+            let mut theirs = self.properties.iter().filter(|(name, _)| canonical(name) == *key);
+            if let Some((_, theirs)) = theirs.find(|(_, theirs)| theirs != value) {
                 return Err(Error::usage(format!(
                     "the Kafka property {key} must be '{value}' here: nothing may be lost or doubled; remove it"
                 ))
@@ -38,6 +39,21 @@ impl Connection {
             config.set(*key, *value);
         }
         Ok(config)
+    }
+}
+
+/// The name under which a property is set here. Some have two names, of which the one that is set last would win, in
+/// no order: librdkafka's CONFIGURATION.md, "Alias for".
+fn canonical(name: &str) -> &str {
+    match name {
+        "metadata.broker.list" => "bootstrap.servers",
+        "request.required.acks" => "acks",
+        "delivery.timeout.ms" => "message.timeout.ms",
+        "queue.buffering.max.ms" => "linger.ms",
+        "compression.codec" => "compression.type",
+        "max.in.flight" => "max.in.flight.requests.per.connection",
+        "message.send.max.retries" => "retries",
+        name => name,
     }
 }
 

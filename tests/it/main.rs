@@ -1,1 +1,3 @@
 //! The one integration test binary: features at the boundary of the crate.
+
+mod produce;
