@@ -102,8 +102,21 @@ impl Admin {
                     .with("partitions", partitions)
                     .with("replication", replication)),
             },
-            Err(e) if is_away(&e) => Err(self.away().await.with("topic", topic)),
+            Err(e) if is_away(&e) => self.look_for_new(topic, e).await,
             Err(e) => Err(failed("the topic cannot be made", e).with("topic", topic)),
+        }
+    }
+
+    /// No answer came to the wish for a topic: it may be there all the same.
+    async fn look_for_new(&self, topic: &str, e: KafkaError) -> Result<()> {
+        match self.topic_partitions(topic).await? {
+            Some(_) => Ok(()),
+            None => Err(failed(
+                "the brokers answer but did not make the topic in time; make it with Kafka's own tools",
+                e,
+            )
+            .with("topic", topic)
+            .with("waited", format_args!("{} s", self.limit.as_secs_f64()))),
         }
     }
 

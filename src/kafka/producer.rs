@@ -176,7 +176,7 @@ impl Producer {
         .with("message.timeout.ms", self.timeout.as_millis())
         .with("reasons", self.deliveries().reasons_text())
         .retryable();
-        match self.deliveries().hearing.reason() {
+        match self.deliveries().hearing.reason().filter(|_| self.deliveries().ran_out_of_time()) {
             Some(reason) => error.because(reason),
             None => error,
         }
@@ -205,12 +205,12 @@ struct Deliveries {
     sent_bytes: AtomicU64,
     delivered: AtomicU64,
     failed: AtomicU64,
-    reasons: Mutex<Vec<(String, u64)>>,
+    reasons: Mutex<Vec<(RDKafkaErrorCode, u64)>>,
     hearing: Hearing,
 }
 
 impl Deliveries {
-    fn count_failed(&self, reason: String) {
+    fn count_failed(&self, reason: RDKafkaErrorCode) {
         let mut reasons = self.reasons.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some((_, count)) = reasons.iter_mut().find(|(known, _)| *known == reason) {
             *count += 1;
@@ -219,6 +219,13 @@ impl Deliveries {
         }
         // Last, so that whoever sees the count finds its reason.
         self.failed.fetch_add(1, Ordering::Release);
+    }
+
+    /// Whether a record waited in vain: what was last heard of the brokers is then the cause.
+    fn ran_out_of_time(&self) -> bool {
+        use RDKafkaErrorCode::{MessageTimedOut, PurgeInflight, PurgeQueue};
+        let reasons = self.reasons.lock().unwrap_or_else(PoisonError::into_inner);
+        reasons.iter().any(|(reason, _)| matches!(reason, MessageTimedOut | PurgeQueue | PurgeInflight))
     }
 
     /// `REASON × COUNT; …`, in the order in which they were first seen.
@@ -247,10 +254,9 @@ impl ProducerContext for Deliveries {
             Ok(_) => {
                 self.delivered.fetch_add(1, Ordering::Release);
             }
-            Err((e, _)) => self.count_failed(match e.rdkafka_error_code() {
-                Some(code) => code.to_string(),
-                None => e.to_string(),
-            }),
+            Err((e, _)) => {
+                self.count_failed(e.rdkafka_error_code().unwrap_or(RDKafkaErrorCode::Unknown));
+            }
         }
     }
 }

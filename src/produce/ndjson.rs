@@ -80,3 +80,38 @@ impl Records for NdjsonRecords {
         Ok(())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Gives what it has at once, then fails: a read that a terminal or a pipe would have blocked in.
+    struct Waits(&'static [u8]);
+
+    impl Read for Waits {
+        fn read(&mut self, buffer: &mut [u8]) -> std::io::Result<usize> {
+            match self.0.read(buffer)? {
+                0 => Err(std::io::Error::other("it was waited for")),
+                read => Ok(read),
+            }
+        }
+    }
+
+    #[test]
+    fn whole_lines_go_before_the_next_is_waited_for() {
+        let mut records = NdjsonRecords::new("test".into(), Box::new(Waits(b"a\n\nb\n\nc")), None);
+        let mut batch = Batch::new(100);
+        records.fill(&mut batch).unwrap();
+        let values: Vec<_> = batch.iter().map(|(_, value)| value).collect();
+        assert_eq!(values, [b"a", b"b"]);
+        assert!(records.fill(&mut Batch::new(100)).is_err());
+    }
+
+    #[test]
+    fn an_input_without_line_ends_is_not_read_whole() {
+        let mut records = NdjsonRecords::new("test".into(), Box::new(std::io::repeat(b'x')), None);
+        let error = records.fill(&mut Batch::new(100)).unwrap_err();
+        assert!(error.to_string().contains("line is longer than 64 MiB"), "{error}");
+        assert!(records.line.len() <= LINE_BYTES_MAX + 1);
+    }
+}

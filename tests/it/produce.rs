@@ -422,3 +422,15 @@ async fn a_topic_that_is_not_there_is_refused() {
     let error = run(job(cluster.connection(), Source::Simulate(Simulation::default()))).await.unwrap_err();
     assert!(chain(&error).contains("the topic is not there"), "{}", chain(&error));
 }
+
+#[tokio::test]
+async fn brokers_that_do_not_make_topics_are_told_from_brokers_that_are_away() {
+    // The in-process cluster does not answer the call.
+    let cluster = Cluster::start(&[]).unwrap();
+    let mut connection = cluster.connection();
+    connection.properties.insert("socket.timeout.ms".into(), "1000".into());
+    let missing_topic = MissingTopic::Create { partitions: 2, replication: -1 };
+    let simulated = job(connection, Source::Simulate(Simulation::default()));
+    let error = run(Job { missing_topic, ..simulated }).await.unwrap_err();
+    assert!(chain(&error).contains("did not make the topic in time"), "{}", chain(&error));
+}
