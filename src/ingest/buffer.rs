@@ -127,7 +127,14 @@ impl Buffers {
     }
 
     /// Adds a chain whose key is not there.
-    pub fn add(&mut self, key: &[u8], side: Side, source: &TopicPartition, partition: PartitionKey, now: Instant) -> ChainId {
+    pub fn add(
+        &mut self,
+        key: &[u8],
+        side: Side,
+        source: &TopicPartition,
+        partition: PartitionKey,
+        now: Instant,
+    ) -> ChainId {
         let chain = Chain {
             side,
             source: source.clone(),

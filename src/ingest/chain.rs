@@ -31,7 +31,8 @@ impl ChainSource {
     /// What the names of the source's links begin with.
     fn prefix(&self) -> String {
         let topic = &*self.source.topic;
-        let topic = if topic.len() > TOPIC_BYTES { format!("sha256.{}", hex(topic)) } else { topic.to_owned() };
+        let topic =
+            if topic.len() > TOPIC_BYTES { format!("sha256.{}", hex(topic)) } else { topic.to_owned() };
         match self.epoch {
             0 => format!("k-{topic}-{}-", self.source.partition),
             epoch => format!("k-{topic}-{}-e{epoch}-", self.source.partition),
@@ -98,7 +99,9 @@ impl Footer {
         let number = |key: &str| -> Result<i64> {
             let text = text(key)?;
             text.parse().map_err(|e| {
-                Error::new(Kind::Protocol, format!("ticklake.{key} is no number")).with("value", text).because(e)
+                Error::new(Kind::Protocol, format!("ticklake.{key} is no number"))
+                    .with("value", text)
+                    .because(e)
             })
         };
         let format = text("format")?;
@@ -119,8 +122,11 @@ impl Footer {
             writer: text("writer")?,
         };
         if footer.chain != *chain || footer.start != start || footer.end <= start {
-            return Err(Error::new(Kind::Protocol, "the link's footer disagrees with its name: it was copied or damaged")
-                .with("footer", &footer));
+            return Err(Error::new(
+                Kind::Protocol,
+                "the link's footer disagrees with its name: it was copied or damaged",
+            )
+            .with("footer", &footer));
         }
         Ok(footer)
     }
@@ -175,7 +181,13 @@ mod tests {
         assert_eq!(chain("t", 3, 2).link_name(17), "k-t-3-e2-00000000000000000017.parquet");
         let long = chain(&"x".repeat(249), 3, 0).link_name(i64::MAX);
         assert!(long.starts_with("k-sha256.") && long.len() < 255, "{long}");
-        assert_eq!(greatest(&chain("t", 3, 0), ["k-t-3-00000000000000000017.parquet", "k-t-3-e9-00000000000000000099.parquet", "x"]), Some(17));
+        assert_eq!(
+            greatest(
+                &chain("t", 3, 0),
+                ["k-t-3-00000000000000000017.parquet", "k-t-3-e9-00000000000000000099.parquet", "x"]
+            ),
+            Some(17)
+        );
     }
 
     #[test]

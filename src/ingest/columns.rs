@@ -212,7 +212,9 @@ fn int_array(values: Vec<i64>, data_type: &DataType, nulls: Nulls) -> Result<Arr
         DataType::Int8 => Arc::new(Int8Array::try_new(values.iter().map(|v| *v as i8).collect(), nulls)?),
         DataType::Int16 => Arc::new(Int16Array::try_new(values.iter().map(|v| *v as i16).collect(), nulls)?),
         DataType::Int32 => Arc::new(Int32Array::try_new(values.iter().map(|v| *v as i32).collect(), nulls)?),
-        DataType::Date32 => Arc::new(Date32Array::try_new(values.iter().map(|v| *v as i32).collect(), nulls)?),
+        DataType::Date32 => {
+            Arc::new(Date32Array::try_new(values.iter().map(|v| *v as i32).collect(), nulls)?)
+        }
         DataType::Int64 => Arc::new(Int64Array::try_new(values.into(), nulls)?),
         DataType::Timestamp(..) => Arc::new(
             TimestampMillisecondArray::try_new(values.into(), nulls)?.with_data_type(data_type.clone()),
@@ -241,9 +243,7 @@ fn tree_array(trees: &[&Tree], data_type: &DataType) -> Result<ArrayRef, ArrowEr
             let values = trees.iter().map(|tree| **tree == Tree::Bool(true)).collect();
             Arc::new(BooleanArray::new(values, nulls))
         }
-        DataType::Float32 => {
-            Arc::new(Float32Array::try_new(doubles().map(|v| v as f32).collect(), nulls)?)
-        }
+        DataType::Float32 => Arc::new(Float32Array::try_new(doubles().map(|v| v as f32).collect(), nulls)?),
         DataType::Float64 => Arc::new(Float64Array::try_new(doubles().collect(), nulls)?),
         DataType::Utf8 => {
             let texts: Result<Vec<Option<&str>>, _> =
@@ -256,7 +256,8 @@ fn tree_array(trees: &[&Tree], data_type: &DataType) -> Result<ArrayRef, ArrowEr
             Arc::new(Decimal128Array::try_new(values, nulls)?.with_data_type(data_type.clone()))
         }
         DataType::List(element) => {
-            let lists = trees.iter().map(|tree| if let Tree::List(items) = tree { items.as_slice() } else { &[] });
+            let lists =
+                trees.iter().map(|tree| if let Tree::List(items) = tree { items.as_slice() } else { &[] });
             let offsets = OffsetBuffer::from_lengths(lists.clone().map(<[Tree]>::len));
             let items: Vec<&Tree> = lists.flatten().collect();
             let values = tree_array(&items, element.data_type())?;
@@ -266,7 +267,8 @@ fn tree_array(trees: &[&Tree], data_type: &DataType) -> Result<ArrayRef, ArrowEr
             let DataType::Struct(fields) = entries.data_type() else {
                 return Err(ArrowError::SchemaError("a map's entries are a struct".into()));
             };
-            let maps = trees.iter().map(|tree| if let Tree::Map(items) = tree { items.as_slice() } else { &[] });
+            let maps =
+                trees.iter().map(|tree| if let Tree::Map(items) = tree { items.as_slice() } else { &[] });
             let offsets = OffsetBuffer::from_lengths(maps.clone().map(<[(Tree, Tree)]>::len));
             let keys: Vec<&Tree> = maps.clone().flatten().map(|(key, _)| key).collect();
             let values: Vec<&Tree> = maps.flatten().map(|(_, value)| value).collect();

@@ -164,7 +164,9 @@ impl Kind {
                 _ => Value::Bad(Reason::WrongType),
             },
             Self::Int { min, max } => match exact(text, 0) {
-                Ok(value) if (i128::from(*min)..=i128::from(*max)).contains(&value) => Value::Int(value as i64),
+                Ok(value) if (i128::from(*min)..=i128::from(*max)).contains(&value) => {
+                    Value::Int(value as i64)
+                }
                 Ok(_) => Value::Bad(Reason::OutOfRange),
                 Err(reason) => Value::Bad(reason),
             },
@@ -202,9 +204,7 @@ impl Kind {
     fn of_text(&self, text: &[u8], to: &mut Landing<'_>) -> Value {
         match self {
             Self::Text => to.put(text),
-            Self::Only(only) => {
-                Value::Bool(matches!(only, Scalar::String(only) if only.as_bytes() == text))
-            }
+            Self::Only(only) => Value::Bool(matches!(only, Scalar::String(only) if only.as_bytes() == text)),
             _ if text.is_empty() => Value::Null,
             Self::Boolean => match text {
                 b"true" => Value::Bool(true),

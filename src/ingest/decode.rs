@@ -24,11 +24,7 @@ const ORDER_MAX: usize = 1024;
 /// What becomes of a record, or of an element of its array.
 #[derive(Debug)]
 pub(super) enum Fate<'a> {
-    Row {
-        row: &'a Row,
-        element: Option<i32>,
-        value: &'a [u8],
-    },
+    Row { row: &'a Row, element: Option<i32>, value: &'a [u8] },
     Skipped,
     Rejected(Rejection<'a>),
 }
@@ -136,7 +132,9 @@ impl Decoder {
         let slot = self.slots.len();
         self.slots.push(Slot { name: name.to_owned(), kind, seen: false });
         match source {
-            Source::Field(field) => loose.entry(field.to_ascii_lowercase().into_bytes()).or_default().push(slot),
+            Source::Field(field) => {
+                loose.entry(field.to_ascii_lowercase().into_bytes()).or_default().push(slot)
+            }
             Source::Pointer(pointer) => self.add_pointer(pointer.tokens(), slot),
             _ => {
                 self.slots[slot].seen = true; // it may be null in every record, and no name is misspelled
@@ -207,7 +205,13 @@ impl Decoder {
     }
 
     /// Decodes a record. `sink` is given the fate of each row in it, in order; there is at least one.
-    pub fn decode(&mut self, topic: &str, partition: i32, record: &Record<'_>, sink: &mut dyn FnMut(Fate<'_>)) {
+    pub fn decode(
+        &mut self,
+        topic: &str,
+        partition: i32,
+        record: &Record<'_>,
+        sink: &mut dyn FnMut(Fate<'_>),
+    ) {
         let Some(value) = record.value else {
             return sink(rejected(Reason::Tombstone, None, None));
         };

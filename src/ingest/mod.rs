@@ -44,7 +44,9 @@ use self::write::{Origin, Target};
 use crate::catalog::Catalog;
 use crate::error::{Error, Kind, Result};
 use crate::kafka::source::{self, Headering};
-use crate::kafka::{Connection, FromSources, Source, SourceCommand, SourceEvent, SourceOptions, ToJob, TopicPartition};
+use crate::kafka::{
+    Connection, FromSources, Source, SourceCommand, SourceEvent, SourceOptions, ToJob, TopicPartition,
+};
 use crate::store::Stores;
 use crate::table::columns::file_schema;
 use crate::table::{Column, Ddl, Spec, spec};
@@ -186,7 +188,8 @@ pub async fn run(
 /// The table and its rejected sibling: opened, and made in the catalog where they are not there.
 async fn targets(job: &Job, spec: &Spec) -> Result<[Arc<Target>; 2]> {
     let location = job.location.as_ref().or(job.ddl.location.as_ref()).ok_or_else(|| {
-        Error::usage("the table has no place: give --location, or LOCATION in the DDL").with("table", &job.ddl.name)
+        Error::usage("the table has no place: give --location, or LOCATION in the DDL")
+            .with("table", &job.ddl.name)
     })?;
     let folder = job.stores.open(location)?;
     let beside = format!("{}_rejected/", folder.location().trim_end_matches('/'));

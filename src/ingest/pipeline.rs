@@ -25,7 +25,9 @@ use super::{Limits, Progress};
 use crate::catalog::Catalog;
 use crate::error::{self, Error, Kind, Result};
 use crate::kafka::source::Reply;
-use crate::kafka::{Commit, Delivery, FromSources, Offer, RecordSet, SourceCommand, SourceEvent, TopicPartition};
+use crate::kafka::{
+    Commit, Delivery, FromSources, Offer, RecordSet, SourceCommand, SourceEvent, TopicPartition,
+};
 use crate::table::PartitionKey;
 
 /// Ages, commits and progress are looked at so often.
@@ -355,7 +357,9 @@ impl Pipeline {
         match delivery {
             Delivery::Records(set) => self.on_records(&set),
             Delivery::Ended { source, assignment } => {
-                if let Some(state) = self.sources.get_mut(&source).filter(|s| s.assignment == assignment && !s.leaving) {
+                if let Some(state) =
+                    self.sources.get_mut(&source).filter(|s| s.assignment == assignment && !s.leaving)
+                {
                     // Markers of transactions are offsets without a record: nothing is left below the watermark.
                     let end = state.high.min(state.stop_at);
                     state.frontier.advance(end);
@@ -385,7 +389,17 @@ impl Pipeline {
                 full.append(&mut self.placer.shelves.full);
                 let end = state.frontier.position();
                 for id in full.drain(..) {
-                    Self::fly(&mut self.placer, &self.plan, &self.writes, &mut self.flights, &mut self.flight_bytes, id, end, state.assignment, now);
+                    Self::fly(
+                        &mut self.placer,
+                        &self.plan,
+                        &self.writes,
+                        &mut self.flights,
+                        &mut self.flight_bytes,
+                        id,
+                        end,
+                        state.assignment,
+                        now,
+                    );
                 }
             }
         }
@@ -434,7 +448,17 @@ impl Pipeline {
         let Some(state) = self.sources.get(source) else { return };
         let (end, assignment) = (state.frontier.position(), state.assignment);
         let now = Instant::now();
-        Self::fly(&mut self.placer, &self.plan, &self.writes, &mut self.flights, &mut self.flight_bytes, id, end, assignment, now);
+        Self::fly(
+            &mut self.placer,
+            &self.plan,
+            &self.writes,
+            &mut self.flights,
+            &mut self.flight_bytes,
+            id,
+            end,
+            assignment,
+            now,
+        );
     }
 
     #[allow(clippy::too_many_arguments)]
@@ -481,7 +505,8 @@ impl Pipeline {
             self.progress.files += 1;
             self.progress.file_bytes += link.bytes as u64;
         }
-        let Some(state) = self.sources.get(&waiting.source).filter(|s| s.assignment == waiting.assignment) else {
+        let Some(state) = self.sources.get(&waiting.source).filter(|s| s.assignment == waiting.assignment)
+        else {
             return Ok(()); // of an assignment that is over: it changes nothing (DESIGN §3.12)
         };
         let due = self.placer.shelves.buffers.landed(waiting.chain, landed.chain_end);
@@ -550,7 +575,10 @@ impl Pipeline {
         });
     }
 
-    fn on_registered(&mut self, (side, keys, registered): (Side, Vec<PartitionKey>, Result<usize>)) -> Result<()> {
+    fn on_registered(
+        &mut self,
+        (side, keys, registered): (Side, Vec<PartitionKey>, Result<usize>),
+    ) -> Result<()> {
         self.progress.partitions_registered += registered? as u64;
         for waiting in self.registry.done(side, keys, Instant::now()) {
             self.release(&waiting);

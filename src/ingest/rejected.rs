@@ -55,8 +55,7 @@ pub(super) fn ddl(table: &Ddl, folder: &Folder) -> Result<Ddl> {
 
 /// Routes rejected rows by the day of their Kafka timestamp.
 pub(super) fn router() -> Router {
-    let date =
-        Field { name: "date".to_owned(), transform: Transform::Day, slot: TIMESTAMP, of: Of::Millis };
+    let date = Field { name: "date".to_owned(), transform: Transform::Day, slot: TIMESTAMP, of: Of::Millis };
     Router::of_fields(vec![date], Calendar::new(chrono_tz::UTC), NullPartition::Default)
 }
 
@@ -83,4 +82,3 @@ pub(super) fn fill(row: &mut Row, source: &TopicPartition, record: &Record<'_>, 
     }
     row.values[9] = Value::Int(0);
 }
-

@@ -58,7 +58,10 @@ impl Router {
             let (slot, of) = match &field.of {
                 PartitionSource::Column(column) => {
                     let column = &spec.columns[*column];
-                    (spec.columns.iter().position(|c| c == column).unwrap_or(slot), of_column(&column.column, &column.format))
+                    (
+                        spec.columns.iter().position(|c| c == column).unwrap_or(slot),
+                        of_column(&column.column, &column.format),
+                    )
                 }
                 PartitionSource::Source(..) => {
                     slot += 1;

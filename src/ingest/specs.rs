@@ -54,9 +54,9 @@ impl Specs {
             return Err(refused("it is not there any more"));
         };
         let text = String::from_utf8_lossy(&text).into_owned();
-        let theirs = Ddl::parse(&text).and_then(|ddl| Spec::from_ddl(&ddl)).map_err(|e| {
-            refused("it cannot be read").because(e)
-        })?;
+        let theirs = Ddl::parse(&text)
+            .and_then(|ddl| Spec::from_ddl(&ddl))
+            .map_err(|e| refused("it cannot be read").because(e))?;
         if !self.ours.adds_only_columns_to(&theirs) {
             return Err(refused("today's differs in more than added columns"));
         }

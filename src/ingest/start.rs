@@ -59,7 +59,9 @@ pub(super) enum Start {
 impl Start {
     pub fn offset(&self) -> i64 {
         match self {
-            Self::Committed { offset, .. } | Self::Beginning { offset } | Self::Skip { offset, .. } => *offset,
+            Self::Committed { offset, .. } | Self::Beginning { offset } | Self::Skip { offset, .. } => {
+                *offset
+            }
         }
     }
 }
@@ -119,7 +121,9 @@ mod tests {
         let other_cluster = CommitMark { cluster: "c2".into(), ..mark() };
         let other_table = CommitMark { table: "market.other".into(), ..mark() };
         let other_epoch = CommitMark { epoch: 1, ..mark() };
-        for metadata in [String::new(), "x".into(), other_cluster.print(), other_table.print(), other_epoch.print()] {
+        for metadata in
+            [String::new(), "x".into(), other_cluster.print(), other_table.print(), other_epoch.print()]
+        {
             let start = start(&offer(Some((42, metadata))), From::Beginning, &mark());
             assert_eq!(start, Start::Beginning { offset: 10 });
         }

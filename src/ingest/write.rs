@@ -85,7 +85,8 @@ pub(super) async fn land(seal: Seal, origin: &Origin, specs: &Specs) -> Result<L
     };
     let target = seal.target.clone();
     let SealedRows { columns, mut offsets, .. } = seal.rows;
-    let batch = off_thread(move || columns.into_batch(target.encoder.schema()).map_err(ParquetError::from)).await?;
+    let batch =
+        off_thread(move || columns.into_batch(target.encoder.schema()).map_err(ParquetError::from)).await?;
     let mut rows = batch.map_err(|e| cannot_encode(e, &folder))?;
     loop {
         drop_below(&mut rows, &mut offsets, chain_end);
@@ -192,7 +193,9 @@ async fn check(footer: &Footer, folder: &Folder, name: &str, origin: &Origin, sp
 async fn read_footer(folder: &Folder, name: &str, chain: &ChainSource, start: i64) -> Result<Option<Footer>> {
     let at = || format!("{}{name}", folder.location());
     let damaged = |e: ParquetError| {
-        Error::new(Kind::Protocol, "a file has a link's name and is no whole Parquet file").with("at", at()).because(e)
+        Error::new(Kind::Protocol, "a file has a link's name and is no whole Parquet file")
+            .with("at", at())
+            .because(e)
     };
     let Some(size) = folder.size(name).await? else { return Ok(None) };
     let mut wanted = FOOTER_BYTES.min(size);

@@ -3,15 +3,17 @@
 
 pub mod admin;
 pub mod client;
-pub mod records;
-pub mod source;
 pub mod cluster;
 mod hearing;
 pub mod producer;
+pub mod records;
+pub mod source;
 
 pub use admin::Admin;
 pub use client::Connection;
-pub use records::{Record, RecordSet, TopicPartition};
-pub use source::{Commit, Delivery, FromSources, Offer, Source, SourceCommand, SourceEvent, SourceOptions, ToJob};
 pub use cluster::Cluster;
 pub use producer::Producer;
+pub use records::{Record, RecordSet, TopicPartition};
+pub use source::{
+    Commit, Delivery, FromSources, Offer, Source, SourceCommand, SourceEvent, SourceOptions, ToJob,
+};

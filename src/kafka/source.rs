@@ -183,8 +183,14 @@ impl Source {
         };
         let consumer = consumer(connection, &options.group, context)?;
         let topic = options.topic.clone();
-        let poller =
-            Poller { consumer, options, to, commands: commands_receiver, assigned: HashMap::new(), paused: false };
+        let poller = Poller {
+            consumer,
+            options,
+            to,
+            commands: commands_receiver,
+            assigned: HashMap::new(),
+            paused: false,
+        };
         let thread = std::thread::Builder::new()
             .name("kafka-source".into())
             .spawn(move || poller.run())
@@ -262,7 +268,8 @@ impl ConsumerContext for Context {
     }
 
     fn commit_callback(&self, result: Result<(), KafkaError>, offsets: &TopicPartitionList) {
-        let outcome = result.map_err(|e| failed("a commit of offsets failed", e)).and_then(|()| commits(offsets));
+        let outcome =
+            result.map_err(|e| failed("a commit of offsets failed", e)).and_then(|()| commits(offsets));
         let _ = self.events.blocking_send(SourceEvent::Committed(outcome));
     }
 }
@@ -289,7 +296,11 @@ impl Context {
     }
 
     /// Offers the new sources to the job, and takes its answer.
-    fn starts(&self, consumer: &BaseConsumer<Self>, tpl: &TopicPartitionList) -> Result<Vec<(TopicPartition, i64)>> {
+    fn starts(
+        &self,
+        consumer: &BaseConsumer<Self>,
+        tpl: &TopicPartitionList,
+    ) -> Result<Vec<(TopicPartition, i64)>> {
         let assignment = {
             let mut state = self.state.lock().expect("only this thread locks it");
             state.assignments += 1;
@@ -300,7 +311,9 @@ impl Context {
         self.events
             .blocking_send(SourceEvent::Assigned { topic: self.topic.clone(), assignment, offers, reply })
             .map_err(|_| Error::new(Kind::Kafka, "the job is gone"))?;
-        answer.recv_timeout(REPLY).map_err(|e| Error::new(Kind::Kafka, "the job took no assignment").because(e))
+        answer
+            .recv_timeout(REPLY)
+            .map_err(|e| Error::new(Kind::Kafka, "the job took no assignment").because(e))
     }
 
     fn offers(&self, consumer: &BaseConsumer<Self>, tpl: &TopicPartitionList) -> Result<Vec<Offer>> {
@@ -314,7 +327,9 @@ impl Context {
             None => None,
             Some(time) => {
                 let mut times = tpl.clone();
-                times.set_all_offsets(Offset::Offset(time)).map_err(|e| failed("cannot ask for a time", e))?;
+                times
+                    .set_all_offsets(Offset::Offset(time))
+                    .map_err(|e| failed("cannot ask for a time", e))?;
                 let found = consumer
                     .offsets_for_times(times, ANSWER)
                     .map_err(|e| failed("cannot look up the offsets of a time", e))?;
@@ -324,13 +339,19 @@ impl Context {
         let mut offers = Vec::with_capacity(tpl.count());
         for element in committed.elements() {
             let source = TopicPartition::new(element.topic(), element.partition());
-            element.error().map_err(|e| failed("cannot read a committed offset", e).with("source", &source))?;
+            element
+                .error()
+                .map_err(|e| failed("cannot read a committed offset", e).with("source", &source))?;
             let (low, high) = consumer
                 .fetch_watermarks(&source.topic, source.partition, ANSWER)
                 .map_err(|e| failed("cannot read a partition's watermarks", e).with("source", &source))?;
             let at = at_time.as_ref().and_then(|found| found.find_partition(&source.topic, source.partition));
             offers.push(Offer {
-                committed: element.offset().to_raw().filter(|o| *o >= 0).map(|o| (o, element.metadata().to_owned())),
+                committed: element
+                    .offset()
+                    .to_raw()
+                    .filter(|o| *o >= 0)
+                    .map(|o| (o, element.metadata().to_owned())),
                 low_watermark: low,
                 high_watermark: high,
                 at_time: at.map(|e| e.offset().to_raw().filter(|o| *o >= 0).unwrap_or(high)),
@@ -375,7 +396,9 @@ fn commit_now(consumer: &BaseConsumer<Context>, offsets: &[Commit], events: &mps
         return;
     }
     let outcome = offset_list(offsets)
-        .and_then(|list| consumer.commit(&list, CommitMode::Sync).map_err(|e| failed("a commit of offsets failed", e)))
+        .and_then(|list| {
+            consumer.commit(&list, CommitMode::Sync).map_err(|e| failed("a commit of offsets failed", e))
+        })
         .map(|()| offsets.to_vec());
     let _ = events.blocking_send(SourceEvent::Committed(outcome));
 }
@@ -486,10 +509,10 @@ impl Poller {
                 self.say(SourceEvent::GroupOffsets(offsets))
             }
             SourceCommand::Watermark(source) => {
-                let (_, high) = self
-                    .consumer
-                    .fetch_watermarks(&source.topic, source.partition, ANSWER)
-                    .map_err(|e| End::Failed(failed("cannot read a partition's watermarks", e).with("source", &source)))?;
+                let (_, high) =
+                    self.consumer.fetch_watermarks(&source.topic, source.partition, ANSWER).map_err(|e| {
+                        End::Failed(failed("cannot read a partition's watermarks", e).with("source", &source))
+                    })?;
                 self.say(SourceEvent::Watermark { source, high })
             }
             SourceCommand::Commit(offsets) => {
@@ -522,15 +545,25 @@ impl Poller {
     fn look(&self) -> Result<SourceEvent> {
         let topic = &self.options.topic;
         let unreachable = |e| {
-            failed(format!("no broker answers within {} s: are they up, and is the address right?", ANSWER.as_secs()), e)
-                .with("topic", topic)
+            failed(
+                format!(
+                    "no broker answers within {} s: are they up, and is the address right?",
+                    ANSWER.as_secs()
+                ),
+                e,
+            )
+            .with("topic", topic)
         };
         let metadata = self.consumer.fetch_metadata(Some(topic), ANSWER).map_err(unreachable)?;
         let found = metadata.topics().iter().find(|t| t.name() == topic && t.error().is_none());
-        let partitions = found.map(|t| t.partitions()).filter(|partitions| !partitions.is_empty()).ok_or_else(|| {
-            Error::new(Kind::Kafka, "the topic is not there, or may not be read: create it, or check its name and ACLs")
+        let partitions =
+            found.map(|t| t.partitions()).filter(|partitions| !partitions.is_empty()).ok_or_else(|| {
+                Error::new(
+                    Kind::Kafka,
+                    "the topic is not there, or may not be read: create it, or check its name and ACLs",
+                )
                 .with("topic", topic)
-        })?;
+            })?;
         let cluster = self.consumer.client().fetch_cluster_id(ANSWER).ok_or_else(|| {
             Error::new(Kind::Kafka, "the cluster does not tell its id: it must be Kafka 0.10.1 or later")
         })?;
@@ -603,7 +636,8 @@ impl Poller {
             self.paused = true;
         }
         // Also those assigned since the last call; to pause again is no change.
-        let all = self.consumer.assignment().map_err(|e| End::Failed(failed("cannot list the assignment", e)))?;
+        let all =
+            self.consumer.assignment().map_err(|e| End::Failed(failed("cannot list the assignment", e)))?;
         self.consumer.pause(&all).map_err(|e| End::Failed(failed("cannot pause", e)))?;
         let polled = match self.consumer.poll(Duration::from_millis(10)) {
             // Fetched before the pause: read again from here after the resume.
@@ -623,7 +657,8 @@ impl Poller {
     }
 
     fn resume(&mut self) -> Result<(), End> {
-        let all = self.consumer.assignment().map_err(|e| End::Failed(failed("cannot list the assignment", e)))?;
+        let all =
+            self.consumer.assignment().map_err(|e| End::Failed(failed("cannot list the assignment", e)))?;
         self.consumer.resume(&all).map_err(|e| End::Failed(failed("cannot resume", e)))?;
         self.paused = false;
         Ok(())
