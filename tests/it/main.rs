@@ -1,3 +1,4 @@
 //! The one integration test binary: features at the boundary of the crate.
 
+mod layers;
 mod produce;
