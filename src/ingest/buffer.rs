@@ -86,7 +86,6 @@ pub(super) struct Buffers {
     chains: Vec<Option<Chain>>,
     free: Vec<ChainId>,
     bytes: usize,
-    open: usize,
     /// Buffers in the order they were opened; a serial that is not the chain's any more was sealed.
     ages: VecDeque<(Instant, ChainId, u64)>,
     serial: u64,
@@ -105,7 +104,6 @@ impl Buffers {
             chains: Vec::new(),
             free: Vec::new(),
             bytes: 0,
-            open: 0,
             ages: VecDeque::new(),
             serial: 0,
         }
@@ -114,11 +112,6 @@ impl Buffers {
     /// Bytes reserved by all chains and their open buffers.
     pub fn bytes(&self) -> usize {
         self.bytes
-    }
-
-    /// Buffers that hold rows.
-    pub fn open(&self) -> usize {
-        self.open
     }
 
     #[inline]
@@ -172,7 +165,6 @@ impl Buffers {
         let opened = chain.open.is_none();
         let open = chain.open.get_or_insert_with(|| {
             self.serial += 1;
-            self.open += 1;
             self.ages.push_back((now, id, self.serial));
             let columns = Columns::new(&self.types[chain.side as usize]);
             self.bytes += columns.bytes();
@@ -196,7 +188,6 @@ impl Buffers {
         chain.in_flight = true;
         chain.due = false;
         chain.used = now;
-        self.open -= 1;
         let bytes = bytes_of(&open);
         self.bytes -= bytes;
         Some(SealedRows { columns: open.columns, offsets: open.offsets, bytes })
@@ -273,7 +264,6 @@ impl Buffers {
         if let Some(chain) = self.chains[id.0 as usize].take() {
             if let Some(open) = &chain.open {
                 self.bytes -= bytes_of(open);
-                self.open -= 1;
             }
             self.bytes -= CHAIN_BYTES;
             self.ids.remove(&chain.key);

@@ -22,11 +22,13 @@ mod pipeline;
 mod place;
 mod register;
 mod rejected;
+mod retry;
 mod route;
 mod row;
 mod specs;
 mod start;
 mod time;
+pub mod trial;
 mod write;
 
 use std::collections::HashMap;
@@ -233,7 +235,12 @@ fn check_columns(ours: &Ddl, theirs: Option<&Ddl>) -> Result<()> {
 }
 
 fn start_sources(job: &Job, spec: &Spec, to_job: ToJob) -> Result<Vec<Source>> {
-    let headers = spec.sources().any(|source| matches!(source, spec::Source::Header(_)));
+    let columns = spec.columns.iter().map(|column| &column.source);
+    let partitions = spec.partitions.iter().filter_map(|partition| match &partition.of {
+        spec::PartitionSource::Source(source, _) => Some(source),
+        spec::PartitionSource::Column(_) => None,
+    });
+    let headers = columns.chain(partitions).any(|source| matches!(source, spec::Source::Header(_)));
     let options = |topic: &String| SourceOptions {
         topic: topic.clone(),
         group: job.group.clone(),
@@ -276,6 +283,7 @@ async fn find(
 /// Has the last offsets committed, and the sources leave the group.
 async fn finish(pipeline: &mut Pipeline, sources: Vec<Source>, mut from: FromSources) -> Result<()> {
     drop(from.deliveries);
+    pipeline.ask_again();
     for source in &sources {
         let commits = pipeline.commits(&source.topic);
         let _ = source.commands.send(SourceCommand::Stop(commits)); // one that is gone says why by its last event

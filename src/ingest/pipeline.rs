@@ -64,6 +64,8 @@ pub(super) struct Pipeline {
     sources: HashMap<TopicPartition, SourceState>,
     /// Numbers sources in the buffers' keys.
     numbers: HashMap<TopicPartition, u32>,
+    /// Committed offsets that were confirmed. They stay when a source is revoked, as its last confirmation comes then.
+    confirmed: HashMap<TopicPartition, i64>,
     /// Topics whose source has joined its group.
     joined: std::collections::HashSet<String>,
     flights: JoinSet<Flight>,
@@ -91,8 +93,6 @@ struct SourceState {
     high: i64,
     /// The offset at which a batch stops reading.
     stop_at: i64,
-    /// The committed offset, as far as it was confirmed.
-    committed: i64,
     /// The last offset that was asked to be committed.
     asked: i64,
     leaving: bool,
@@ -138,6 +138,7 @@ impl Pipeline {
             placer,
             sources: HashMap::new(),
             numbers: HashMap::new(),
+            confirmed: HashMap::new(),
             joined: std::collections::HashSet::new(),
             flights: JoinSet::new(),
             flight_bytes: 0,
@@ -229,12 +230,19 @@ impl Pipeline {
     /// Counts a commit that went through.
     pub fn on_committed(&mut self, outcome: Result<Vec<Commit>>) -> Result<()> {
         for commit in outcome? {
-            if let Some(state) = self.sources.get_mut(&commit.source) {
-                self.progress.offsets_committed += (commit.offset - state.committed).max(0) as u64;
-                state.committed = state.committed.max(commit.offset);
+            if let Some(confirmed) = self.confirmed.get_mut(&commit.source) {
+                self.progress.offsets_committed += (commit.offset - *confirmed).max(0) as u64;
+                *confirmed = commit.offset.max(*confirmed);
             }
         }
         Ok(())
+    }
+
+    /// Has what was asked to be committed and is not confirmed asked for again.
+    pub fn ask_again(&mut self) {
+        for (source, state) in &mut self.sources {
+            state.asked = self.confirmed.get(source).copied().unwrap_or(-1);
+        }
     }
 
     async fn on_event(&mut self, event: SourceEvent) -> Result<()> {
@@ -258,7 +266,7 @@ impl Pipeline {
             SourceEvent::Committed(outcome) => {
                 if let Err(e) = self.on_committed(outcome) {
                     warn!(error = error::chain(&e), "offsets were not committed; trying again");
-                    self.sources.values_mut().for_each(|state| state.asked = state.committed);
+                    self.ask_again();
                 }
                 Ok(())
             }
@@ -279,6 +287,8 @@ impl Pipeline {
             }
             let next = self.numbers.len() as u32;
             let number = *self.numbers.entry(offer.source.clone()).or_insert(next);
+            let committed = offer.committed.as_ref().map(|(offset, _)| *offset);
+            self.confirmed.insert(offer.source.clone(), committed.unwrap_or(0).min(start.offset()));
             let end = self.plan.ends.get(&offer.source).copied().unwrap_or(0);
             let state = SourceState {
                 assignment,
@@ -286,8 +296,7 @@ impl Pipeline {
                 frontier: Frontier::new(start.offset()),
                 high: offer.high_watermark,
                 stop_at: if self.plan.until_end { end } else { i64::MAX },
-                committed: offer.committed.as_ref().map_or(0, |(offset, _)| *offset).min(start.offset()),
-                asked: offer.committed.as_ref().map_or(-1, |(offset, _)| *offset),
+                asked: committed.unwrap_or(-1),
                 leaving: false,
             };
             // Under the eager protocol a source may come again without having been revoked.
@@ -341,9 +350,9 @@ impl Pipeline {
             if !clear {
                 warn!(?sources, "revoked before everything was durable: the next owner reads the rest again");
             }
+            self.ask_again();
             let commits = sources.iter().filter_map(|source| self.commit_of(source)).collect();
             reply.send(commits);
-            // The confirmation comes after the revoke: it counts now.
             sources.iter().for_each(|source| self.forget(source));
         }
     }

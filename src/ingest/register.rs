@@ -8,7 +8,8 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 use super::buffer::{ChainId, Side};
-use super::write::{Target, retried};
+use super::retry::retried;
+use super::write::Target;
 use crate::catalog::{Catalog, Partition, Registered};
 use crate::error::{Error, Kind, Result};
 use crate::table::PartitionKey;
@@ -45,10 +46,6 @@ impl Registry {
 
     pub fn wait(&mut self, side: Side, partition: PartitionKey, waiting: Waiting) {
         self.waiting.entry((side, partition)).or_default().push(waiting);
-    }
-
-    pub fn waiting(&self) -> impl Iterator<Item = &Waiting> {
-        self.waiting.values().flatten()
     }
 
     /// Partitions of one table to register next; they stay waiting until `done`.

@@ -5,7 +5,7 @@
 use super::row::{Reason, Row, Value};
 use crate::table::partition::{HIVE_NULL, PartitionKey};
 use crate::table::spec::{Format, NullPartition, PartitionSource, Spec, Transform};
-use crate::table::transform::{Calendar, period_text};
+use crate::table::transform::Calendar;
 use crate::table::{Column, ColumnType};
 
 /// Routes the rows of one table.
@@ -56,12 +56,9 @@ impl Router {
         let mut fields = Vec::new();
         for field in &spec.partitions {
             let (slot, of) = match &field.of {
-                PartitionSource::Column(column) => {
-                    let column = &spec.columns[*column];
-                    (
-                        spec.columns.iter().position(|c| c == column).unwrap_or(slot),
-                        of_column(&column.column, &column.format),
-                    )
+                PartitionSource::Column(index) => {
+                    let column = &spec.columns[*index];
+                    (*index, of_column(&column.column, column.format.as_ref()))
                 }
                 PartitionSource::Source(..) => {
                     slot += 1;
@@ -101,7 +98,7 @@ impl Router {
                     key.extend_from_slice(&NULL_LEN.to_le_bytes());
                 }
                 (transform, Value::Int(value)) => {
-                    let period = self.calendar.period(transform, millis(of, *value));
+                    let period = self.period(transform, of, *value);
                     let period = period.ok_or(NoPartition { reason: Reason::OutOfRange, field: at })?;
                     key.extend_from_slice(&period.to_le_bytes());
                 }
@@ -114,6 +111,17 @@ impl Router {
         Ok(())
     }
 
+    #[inline]
+    fn period(&mut self, transform: Transform, of: Of, value: i64) -> Option<i64> {
+        match of {
+            Of::Millis => self.calendar.period(transform, value),
+            Of::Nanos => self.calendar.period(transform, value.div_euclid(1_000_000)),
+            // A date is a day already, in no time zone.
+            Of::Days => Calendar::period_of_day(transform, value),
+            Of::Plain | Of::Decimal { .. } => None,
+        }
+    }
+
     fn take_null(&self, field: usize) -> Result<(), NoPartition> {
         match self.null {
             NullPartition::Default => Ok(()),
@@ -124,7 +132,7 @@ impl Router {
     /// The partition of a row that `route` took.
     pub fn partition(&mut self, row: &Row) -> Result<PartitionKey, NoPartition> {
         let mut values = Vec::with_capacity(self.fields.len());
-        for field in &self.fields {
+        for field in self.fields.clone() {
             values.push(match (&row.values[field.slot], field.transform) {
                 (Value::Text { start, len }, Transform::Identity) if *len > 0 => {
                     String::from_utf8_lossy(&row.text[*start..*start + *len]).into_owned()
@@ -132,19 +140,17 @@ impl Router {
                 (Value::Bool(value), Transform::Identity) => value.to_string(),
                 (Value::Int(value), Transform::Identity) => match field.of {
                     Of::Decimal { scale } => decimal_text(i128::from(*value), scale),
-                    Of::Days => period_text(Transform::Day, *value),
+                    Of::Days => Calendar::period_text(Transform::Day, *value),
                     Of::Plain | Of::Millis | Of::Nanos => value.to_string(),
                 },
                 (Value::Wide(value), Transform::Identity) => match field.of {
                     Of::Decimal { scale } => decimal_text(*value, scale),
                     _ => value.to_string(),
                 },
-                (Value::Int(value), transform) => {
-                    match self.calendar.period(transform, millis(field.of, *value)) {
-                        Some(period) => period_text(transform, period),
-                        None => HIVE_NULL.to_owned(),
-                    }
-                }
+                (Value::Int(value), transform) => match self.period(transform, field.of, *value) {
+                    Some(period) => Calendar::period_text(transform, period),
+                    None => HIVE_NULL.to_owned(),
+                },
                 _ => HIVE_NULL.to_owned(),
             });
         }
@@ -163,21 +169,13 @@ fn is_null(value: &Value) -> bool {
     matches!(value, Value::Null | Value::Text { len: 0, .. })
 }
 
-fn of_column(column: &Column, format: &Option<Format>) -> Of {
+fn of_column(column: &Column, format: Option<&Format>) -> Of {
     match column.column_type {
         ColumnType::Decimal { scale, .. } => Of::Decimal { scale },
         ColumnType::Timestamp => Of::Millis,
         ColumnType::Date => Of::Days,
         ColumnType::BigInt if format.is_some() => Of::Nanos,
         _ => Of::Plain,
-    }
-}
-
-fn millis(of: Of, value: i64) -> i64 {
-    match of {
-        Of::Days => value.saturating_mul(86_400_000),
-        Of::Nanos => value.div_euclid(1_000_000),
-        Of::Plain | Of::Decimal { .. } | Of::Millis => value,
     }
 }
 
