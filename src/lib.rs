@@ -1,6 +1,8 @@
 //! ticklake: JSON ticks from Kafka become a partitioned Parquet lake, exactly once.
 
 pub mod catalog;
+pub mod cli;
+pub mod config;
 pub mod demo;
 pub mod error;
 pub mod ingest;

@@ -27,7 +27,7 @@ const TOPIC: &str = "ticks";
 const PARTITIONS: i32 = 4;
 /// 30 seconds of it are some 8 MB, well within what the in-process cluster keeps.
 const TICKS_PER_SECOND: f64 = 2500.0;
-const SYMBOLS: usize = 40;
+const SYMBOLS: u32 = 40;
 /// So that rows show up while one looks.
 const FLUSH_AGE: Duration = Duration::from_secs(2);
 const CATALOG: &str = "catalog.db";
@@ -187,7 +187,9 @@ fn farewell(folder: &Path, table: &str, out: &mut (dyn Write + Send)) -> Result<
 }
 
 fn say(out: &mut (dyn Write + Send), text: std::fmt::Arguments<'_>) -> Result<()> {
-    writeln!(out, "{text}").map_err(|e| Error::new(Kind::Query, "cannot write to the output").because(e))
+    writeln!(out, "{text}")
+        .and_then(|()| out.flush())
+        .map_err(|e| Error::new(Kind::Query, "cannot write to the output").because(e))
 }
 
 fn broke_off(e: tokio::task::JoinError) -> Error {

@@ -22,6 +22,7 @@ mod pipeline;
 mod place;
 mod register;
 mod rejected;
+mod retry;
 mod route;
 mod row;
 mod specs;

@@ -8,7 +8,8 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 use super::buffer::{ChainId, Side};
-use super::write::{Target, retried};
+use super::retry::retried;
+use super::write::Target;
 use crate::catalog::{Catalog, Partition, Registered};
 use crate::error::{Error, Kind, Result};
 use crate::table::PartitionKey;

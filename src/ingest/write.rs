@@ -5,31 +5,25 @@
 //! rest goes on from there (DESIGN §3.2). Nothing is ever overwritten.
 
 use std::collections::HashMap;
-use std::future::Future;
 use std::sync::Arc;
-use std::time::Duration;
 
 use arrow::array::RecordBatch;
 use bytes::Bytes;
 use parquet::errors::ParquetError;
 use parquet::file::metadata::ParquetMetaDataReader;
-use tokio::time::Instant;
 use tracing::{debug, warn};
 
 use super::buffer::SealedRows;
 use super::chain::{ChainSource, Footer, greatest};
 use super::encode::Encoder;
+use super::retry::retried;
 use super::specs::Specs;
-use crate::error::{self, Error, Kind, Result};
+use crate::error::{Error, Kind, Result};
 use crate::store::{Create, Folder};
 use crate::table::{PartitionKey, TableName};
 
 /// A footer of a file of ours, with its statistics, is within this; else it is asked for once more.
 const FOOTER_BYTES: u64 = 64 << 10;
-/// A store or a catalog is tried again after 100 ms, doubling to 10 s, for 10 minutes: then an operator must look.
-const BACKOFF_FIRST: Duration = Duration::from_millis(100);
-const BACKOFF_MAX: Duration = Duration::from_secs(10);
-const RETRY_FOR: Duration = Duration::from_secs(600);
 
 /// One of the two tables that a job writes.
 #[derive(Debug)]
@@ -223,25 +217,6 @@ fn drop_below(rows: &mut RecordBatch, offsets: &mut Vec<i64>, offset: i64) {
     let dropped = offsets.partition_point(|o| *o < offset);
     *rows = rows.slice(dropped, rows.num_rows() - dropped);
     offsets.drain(..dropped);
-}
-
-/// Does the same thing until it works, fails for good, or has been tried for long enough.
-pub(super) async fn retried<T, F>(what: &str, mut attempt: impl FnMut() -> F) -> Result<T>
-where
-    F: Future<Output = Result<T>>,
-{
-    let start = Instant::now();
-    let mut backoff = BACKOFF_FIRST;
-    loop {
-        match attempt().await {
-            Err(e) if e.is_retryable() && start.elapsed() < RETRY_FOR => {
-                warn!(error = error::chain(&e), "cannot {what} yet; trying again in {backoff:?}");
-                tokio::time::sleep(backoff).await;
-                backoff = (backoff * 2).min(BACKOFF_MAX);
-            }
-            done => return done,
-        }
-    }
 }
 
 /// Runs what is heavy on the CPU where it holds up nothing else.

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use rdkafka::ClientConfig;
+use rdkafka::error::KafkaError;
 
 use crate::error::{Error, Kind, Result};
 
@@ -57,7 +58,9 @@ fn canonical(name: &str) -> &str {
     }
 }
 
-/// An error of librdkafka's as the crate's own.
-pub(super) fn failed(what: impl Into<String>, e: rdkafka::error::KafkaError) -> Error {
-    Error::new(Kind::Kafka, what).because(e)
+/// An error of librdkafka's as the crate's own. A property that it does not know, or a value that it does not take,
+/// is the user's to change.
+pub(super) fn failed(what: impl Into<String>, e: KafkaError) -> Error {
+    let kind = if matches!(e, KafkaError::ClientConfig(..)) { Kind::Usage } else { Kind::Kafka };
+    Error::new(kind, what).because(e)
 }
