@@ -22,5 +22,5 @@ pub struct DemoArgs {
 
 pub fn run(args: &DemoArgs) -> Result<()> {
     let job = Job { folder: args.dir.clone(), duration: Duration::from_secs(args.seconds) };
-    runtime()?.block_on(signals::unless_interrupted(demo::run(job, &mut Stdout::lock())))
+    runtime()?.block_on(signals::unless_interrupted(demo::run(job, &mut Stdout::open())))
 }
