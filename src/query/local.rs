@@ -74,9 +74,15 @@ impl LocalEngine {
             .with_default_catalog_and_schema(CATALOG, DEFAULT_DATABASE)
             .with_create_default_catalog_and_schema(false)
             .with_information_schema(true);
+        // `1.1` is an exact decimal, as in Athena: a price compares with it digit by digit.
+        config.options_mut().sql_parser.parse_float_as_decimal = true;
         if let Some(threads) = limits.threads {
             config = config.with_target_partitions(threads.get());
         }
+        // Each sort keeps this much aside for merging what it spilled: all of them together a quarter at most.
+        let share = limits.memory_bytes / config.target_partitions() / 4;
+        let reserved = config.options().execution.sort_spill_reservation_bytes.min(share);
+        config = config.with_sort_spill_reservation_bytes(reserved);
         let session = SessionStateBuilder::new()
             .with_config(config)
             .with_runtime_env(Arc::new(runtime))

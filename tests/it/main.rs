@@ -1,5 +1,5 @@
 //! The one integration test binary: features at the boundary of the crate.
 
 mod catalog;
-
+mod query;
 mod store;
