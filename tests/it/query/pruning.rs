@@ -97,6 +97,32 @@ async fn planning_opens_no_file() {
 }
 
 #[tokio::test]
+async fn a_few_rows_need_a_few_folders() {
+    let lake = Lake::new();
+    let ddl = lake.table("ticks", "`size` bigint").await;
+    for symbol in 0..200 {
+        let folder = lake.partition(&ddl, &["2026-11-22", &format!("S{symbol:03}")]).await;
+        if symbol % 2 == 0 {
+            // The first ones have no rows.
+            let sizes: ArrayRef = Arc::new(Int64Array::from(vec![1; if symbol < 4 { 0 } else { 10 }]));
+            write(&folder, "k.parquet", &[("size", sizes)], 10).await;
+        }
+    }
+    for (filter, limit, opened) in [("true", 15, 4), ("symbol > 'S009'", 10, 1), ("date <> ''", 0, 0)] {
+        lake.watch.take();
+        let rows = lake.csv(&format!("SELECT * FROM market.ticks WHERE {filter} LIMIT {limit}")).await;
+        assert_eq!(rows.len(), limit + 1, "{filter}");
+        let seen = lake.watch.take();
+        assert!(seen.listed.len() < 50, "{filter}: {} folders", seen.listed.len());
+        assert_eq!(seen.read.len(), opened, "{filter}: {seen:?}");
+    }
+    // The filter on a file's column is not the table's to answer: all are needed.
+    lake.watch.take();
+    assert_eq!(lake.csv("SELECT * FROM market.ticks WHERE size = 1 LIMIT 1").await.len(), 2);
+    assert_eq!(lake.watch.take().listed.len(), 200);
+}
+
+#[tokio::test]
 async fn row_groups_are_left_out_by_the_statistics_of_a_time() {
     const GROUPS: i64 = 8;
     const GROUP_ROWS: i64 = 50_000;

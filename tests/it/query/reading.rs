@@ -149,9 +149,11 @@ async fn what_is_no_data_is_not_read() {
     assert_eq!(lake.csv("SELECT * FROM market.ticks").await[1..], ["1,2026-11-22,AAPL"]);
 
     folder.create("readme.txt", "no Parquet".into()).await.unwrap();
-    let error = lake.error("SELECT * FROM market.ticks").await;
-    assert_eq!(error.kind(), Kind::Query);
-    assert!(error.to_string().contains("symbol=AAPL/readme.txt"), "names the file: {error}");
+    for sql in ["SELECT * FROM market.ticks", "SELECT * FROM market.ticks LIMIT 10"] {
+        let error = lake.error(sql).await;
+        assert_eq!(error.kind(), Kind::Query);
+        assert!(error.to_string().contains("symbol=AAPL/readme.txt"), "names the file: {error}");
+    }
 }
 
 #[tokio::test]
