@@ -100,9 +100,10 @@ impl LocalEngine {
         let lists_tables = names.iter().any(|name| name.schema() == Some("information_schema"));
         let lake = if lists_tables { lake.listed().await? } else { lake };
 
-        let session = SessionStateBuilder::new_from_existing(self.session.clone())
+        let mut session = SessionStateBuilder::new_from_existing(self.session.clone())
             .with_catalog_list(Arc::new(lake))
             .build();
+        session.mark_start_execution(); // what `now()` and `current_date` are
         let plan = session.statement_to_plan(statement).await?;
         let only_queries =
             SQLOptions::new().with_allow_ddl(false).with_allow_dml(false).with_allow_statements(false);

@@ -48,6 +48,11 @@ async fn only_the_partitions_of_the_filter_are_listed_and_opened() {
         ("lower(symbol) = 'zm' AND substr(date, 9) = '23'", &[33]),
         ("CAST(date AS DATE) = DATE '2026-11-21' AND symbol = 'AAPL'", &[10]),
         ("CAST(date AS DATE) > DATE '2026-11-20' + INTERVAL '2' DAY AND symbol = 'AAPL'", &[30]),
+        (
+            "date < CAST(current_date + INTERVAL '1000000' DAY AS varchar) AND symbol = 'AAPL'",
+            &[0, 10, 20, 30],
+        ),
+        ("date > CAST(now() + INTERVAL '10000' DAY AS varchar)", &[]),
         ("date = '2026-11-24'", &[]),
         ("NOT (date < '2026-11-23') AND symbol > 'MSFT'", &[33]),
     ];

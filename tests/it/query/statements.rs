@@ -4,6 +4,7 @@ use std::num::NonZeroUsize;
 use std::sync::Arc;
 
 use arrow::array::{ArrayRef, Int64Array};
+use chrono::{DateTime, Utc};
 use ticklake::error::Kind;
 use ticklake::query::Limits;
 
@@ -82,6 +83,16 @@ async fn a_plan_and_the_tables_can_be_asked_for() {
                    ORDER BY ordinal_position";
     assert_eq!(lake.csv(columns).await[1..], ["size,Int64", "date,Utf8", "symbol,Utf8"]);
     assert!(lake.csv("DESCRIBE market.ticks").await.contains(&"date,Utf8,YES".to_owned()));
+}
+
+#[tokio::test]
+async fn now_is_when_the_query_starts() {
+    let lake = Lake::new();
+    for _ in 0..2 {
+        let before = Utc::now();
+        let now: DateTime<Utc> = lake.csv("SELECT now()").await[1].parse().unwrap();
+        assert!(before <= now && now <= Utc::now(), "{before} {now}");
+    }
 }
 
 #[tokio::test]
