@@ -76,6 +76,8 @@ impl LocalEngine {
             .with_information_schema(true);
         // `1.1` is an exact decimal, as in Athena: a price compares with it digit by digit.
         config.options_mut().sql_parser.parse_float_as_decimal = true;
+        // `now()` is an instant, as the timestamps of tables are.
+        config.options_mut().execution.time_zone = Some("UTC".to_owned());
         if let Some(threads) = limits.threads {
             config = config.with_target_partitions(threads.get());
         }

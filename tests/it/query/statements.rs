@@ -3,7 +3,7 @@
 use std::num::NonZeroUsize;
 use std::sync::Arc;
 
-use arrow::array::{ArrayRef, Int64Array};
+use arrow::array::{ArrayRef, Int64Array, TimestampMillisecondArray};
 use chrono::{DateTime, Utc};
 use ticklake::error::Kind;
 use ticklake::query::Limits;
@@ -93,6 +93,13 @@ async fn now_is_when_the_query_starts() {
         let now: DateTime<Utc> = lake.csv("SELECT now()").await[1].parse().unwrap();
         assert!(before <= now && now <= Utc::now(), "{before} {now}");
     }
+    let ddl = lake.table("times", "`ts` timestamp").await;
+    let time = TimestampMillisecondArray::from(vec![Utc::now().timestamp_millis()]).with_timezone("UTC");
+    let columns: [(&str, ArrayRef); 1] = [("ts", Arc::new(time))];
+    write(&lake.partition(&ddl, &["2026-11-22", "AAPL"]).await, "k.parquet", &columns, 10).await;
+    let last_hour =
+        "ts > now() - INTERVAL '1' HOUR AND ts <= now() AND ts >= current_date - INTERVAL '1' DAY";
+    assert_eq!(lake.csv(&format!("SELECT count(*) FROM market.times WHERE {last_hour}")).await[1], "1");
 }
 
 #[tokio::test]
