@@ -385,3 +385,21 @@ impl From<Error> for Failure {
         Self::Other(e)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_busy_file_is_worth_another_try() {
+        let error = |code| rusqlite::Error::SqliteFailure(rusqlite::ffi::Error::new(code), None);
+        let retryable = |code| {
+            let error =
+                Failure::Sqlite(error(code)).on("cannot register partitions", Path::new("lake/catalog"));
+            assert!(error.to_string().contains("lake/catalog"), "{error}");
+            error.is_retryable()
+        };
+        assert!(retryable(rusqlite::ffi::SQLITE_BUSY) && retryable(rusqlite::ffi::SQLITE_BUSY_SNAPSHOT));
+        assert!(!retryable(rusqlite::ffi::SQLITE_CORRUPT) && !retryable(rusqlite::ffi::SQLITE_FULL));
+    }
+}

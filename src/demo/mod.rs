@@ -43,7 +43,7 @@ pub struct Job {
 
 /// Runs the system for `duration`, showing the partitions and a SQL result growing, and then says where the files are
 /// and how to open them. It writes to `out`.
-pub async fn run(job: Job, out: &mut (dyn Write + Send)) -> Result<()> {
+pub async fn run(job: Job, out: &mut dyn Write) -> Result<()> {
     clear(&job.folder)?;
     let ddl = Ddl::parse(include_str!("../../schemas/ticks.sql"))?;
     let cluster = Cluster::start(&[(TOPIC, PARTITIONS)])?;
@@ -167,12 +167,12 @@ fn clear(folder: &Path) -> Result<()> {
     std::fs::create_dir_all(folder).map_err(failed)
 }
 
-async fn show(engine: &LocalEngine, sql: &str, out: &mut (dyn Write + Send)) -> Result<()> {
+async fn show(engine: &LocalEngine, sql: &str, out: &mut dyn Write) -> Result<()> {
     let answer = engine.query(sql).await?;
     query::print(answer, Format::Table, out).await.map(|_| ())
 }
 
-fn farewell(folder: &Path, table: &str, out: &mut (dyn Write + Send)) -> Result<()> {
+fn farewell(folder: &Path, table: &str, out: &mut dyn Write) -> Result<()> {
     let folder = folder.display();
     let lake = format!("{folder}/lake/ticks");
     say(
@@ -186,7 +186,7 @@ fn farewell(folder: &Path, table: &str, out: &mut (dyn Write + Send)) -> Result<
     )
 }
 
-fn say(out: &mut (dyn Write + Send), text: std::fmt::Arguments<'_>) -> Result<()> {
+fn say(out: &mut dyn Write, text: std::fmt::Arguments<'_>) -> Result<()> {
     writeln!(out, "{text}")
         .and_then(|()| out.flush())
         .map_err(|e| Error::new(Kind::Query, "cannot write to the output").because(e))

@@ -74,9 +74,17 @@ impl LocalEngine {
             .with_default_catalog_and_schema(CATALOG, DEFAULT_DATABASE)
             .with_create_default_catalog_and_schema(false)
             .with_information_schema(true);
+        // `1.1` is an exact decimal, as in Athena: a price compares with it digit by digit.
+        config.options_mut().sql_parser.parse_float_as_decimal = true;
+        // `now()` is an instant, as the timestamps of tables are.
+        config.options_mut().execution.time_zone = Some("UTC".to_owned());
         if let Some(threads) = limits.threads {
             config = config.with_target_partitions(threads.get());
         }
+        // Each sort keeps this much aside for merging what it spilled: all of them together a quarter at most.
+        let share = limits.memory_bytes / config.target_partitions() / 4;
+        let reserved = config.options().execution.sort_spill_reservation_bytes.min(share);
+        config = config.with_sort_spill_reservation_bytes(reserved);
         let session = SessionStateBuilder::new()
             .with_config(config)
             .with_runtime_env(Arc::new(runtime))
@@ -94,9 +102,10 @@ impl LocalEngine {
         let lists_tables = names.iter().any(|name| name.schema() == Some("information_schema"));
         let lake = if lists_tables { lake.listed().await? } else { lake };
 
-        let session = SessionStateBuilder::new_from_existing(self.session.clone())
+        let mut session = SessionStateBuilder::new_from_existing(self.session.clone())
             .with_catalog_list(Arc::new(lake))
             .build();
+        session.mark_start_execution(); // what `now()` and `current_date` are
         let plan = session.statement_to_plan(statement).await?;
         let only_queries =
             SQLOptions::new().with_allow_ddl(false).with_allow_dml(false).with_allow_statements(false);

@@ -34,7 +34,7 @@ pub enum Format {
 }
 
 /// Writes all rows of an answer, and gives their number. On an error of the query, what came before it is written.
-pub async fn print(mut answer: Answer, format: Format, out: &mut (dyn Write + Send)) -> Result<u64> {
+pub async fn print(mut answer: Answer, format: Format, out: &mut dyn Write) -> Result<u64> {
     let mut printer = Printer::new(format, &answer.schema);
     let mut rows = 0;
     while let Some(batch) = answer.batches.try_next().await? {

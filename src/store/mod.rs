@@ -227,6 +227,12 @@ impl Folder {
 
     /// The path in the store of an object or a folder below this one; `relative` is taken literally.
     pub fn child(&self, relative: &str) -> Result<Path> {
+        // `Path::parse` forgives an empty first or last segment: "" would be the folder itself, as an object.
+        if relative.split('/').any(str::is_empty) {
+            return Err(Error::new(Kind::Store, "a name in a store has no empty part")
+                .with("name", relative)
+                .with("in", &self.location));
+        }
         let joined = if self.path.as_ref().is_empty() {
             relative.to_owned()
         } else {

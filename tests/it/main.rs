@@ -1,10 +1,13 @@
 //! The one integration test binary: features at the boundary of the crate.
 
+mod catalog;
 mod cli;
 mod ddl;
 mod ingest;
 mod layers;
 mod partition;
 mod produce;
+mod query;
 mod schemas;
 mod spec;
+mod store;

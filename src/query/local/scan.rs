@@ -1,7 +1,7 @@
 //! Turns a table into the plan that reads what a query needs of it.
 //!
-//! The catalog gives the partitions, the stores their files; nothing is known of a file before its footer is read, so
-//! planning opens none. Columns go by name: one that a file lacks is null there, one of a narrower type is cast.
+//! The catalog gives the partitions, the stores their files. Planning opens no file, but where a few rows are enough:
+//! then it reads footers until it has found so many. Columns go by name: one that a file lacks is null there, one of a narrower type is cast.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -14,6 +14,7 @@ use datafusion::common::{DataFusionError, ScalarValue, Statistics, project_schem
 use datafusion::config::TableParquetOptions;
 use datafusion::datasource::listing::PartitionedFile;
 use datafusion::datasource::physical_plan::parquet::CachedParquetFileReaderFactory;
+use datafusion::datasource::physical_plan::parquet::metadata::DFParquetMetadata;
 use datafusion::datasource::physical_plan::{FileGroup, FileScanConfigBuilder, ParquetSource};
 use datafusion::datasource::source::DataSourceExec;
 use datafusion::datasource::table_schema::{TableSchema, TableSchemaBuilder};
@@ -25,6 +26,7 @@ use datafusion::physical_plan::empty::EmptyExec;
 use datafusion::physical_plan::union::UnionExec;
 use futures::{StreamExt, TryStreamExt};
 use object_store::ObjectMeta;
+use parquet::file::metadata::PageIndexPolicy;
 
 use super::lake::external;
 use super::pruning::{Values, conditions, is_about_partitions};
@@ -62,10 +64,12 @@ impl LakeTable {
         Self { ddl, catalog, stores, schema }
     }
 
-    /// The files of the partitions that the filters leave.
+    /// The files of the partitions that the filters leave. Where the query wants no more than `limit` rows, no more
+    /// folders are listed than have them.
     async fn files(
         &self,
         filters: &[Expr],
+        limit: Option<usize>,
         session: &dyn Session,
     ) -> Result<Vec<(Folder, PartitionedFile)>, DataFusionError> {
         let columns = self.schema.table_partition_cols();
@@ -79,9 +83,20 @@ impl LakeTable {
         };
         let partitions = Values::new(partitions, columns)?.keep(&filters, session)?;
         let folders = partitions.into_iter().map(|(partition, values)| self.list(partition, values));
-        let files: Vec<_> =
-            futures::stream::iter(folders).buffered(LISTS).try_collect().await.map_err(external)?;
-        Ok(files.into_iter().flatten().collect())
+        let mut lists = futures::stream::iter(folders).buffered(LISTS);
+        let (mut files, mut rows) = (Vec::new(), 0);
+        while let Some(list) = lists.try_next().await.map_err(external)? {
+            for (folder, file) in list {
+                if limit.is_some_and(|limit| rows >= limit) {
+                    return Ok(files);
+                }
+                if limit.is_some() {
+                    rows += count_rows(&folder, &file).await?;
+                }
+                files.push((folder, file));
+            }
+        }
+        Ok(files)
     }
 
     /// A table without partition columns is one folder.
@@ -182,7 +197,7 @@ impl TableProvider for LakeTable {
         limit: Option<usize>,
     ) -> Result<Arc<dyn ExecutionPlan>, DataFusionError> {
         let mut stores: BTreeMap<String, (Folder, Vec<PartitionedFile>)> = BTreeMap::new();
-        for (folder, file) in self.files(filters, session).await? {
+        for (folder, file) in self.files(filters, limit, session).await? {
             let (_, files) = stores.entry(store_url(&folder)).or_insert_with(|| (folder, Vec::new()));
             files.push(file);
         }
@@ -198,9 +213,17 @@ impl TableProvider for LakeTable {
     }
 }
 
+/// As the footer has it: a file may be without rows.
+async fn count_rows(folder: &Folder, file: &PartitionedFile) -> Result<usize, DataFusionError> {
+    let footer = DFParquetMetadata::new(folder.store(), &file.object_meta)
+        .with_page_index_policy(Some(PageIndexPolicy::Skip))
+        .fetch_metadata()
+        .await
+        .map_err(|e| e.context(format!("cannot read the footer of {}", file.object_meta.location)))?;
+    Ok(usize::try_from(footer.file_metadata().num_rows()).unwrap_or(0))
+}
+
 /// `s3://bucket`, `file://`: the part of a location that names its store.
 fn store_url(folder: &Folder) -> String {
-    let location = folder.location();
-    let slashes = location.match_indices('/').map(|(at, _)| at);
-    location[..slashes.skip(2).next().unwrap_or(location.len())].to_owned()
+    folder.location().splitn(4, '/').take(3).collect::<Vec<_>>().join("/")
 }
