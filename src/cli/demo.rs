@@ -5,13 +5,14 @@ use std::time::Duration;
 
 use clap::Args;
 
+use super::terminal::Stdout;
 use super::{runtime, signals};
 use crate::demo::{self, Job};
 use crate::error::Result;
 
 #[derive(Debug, Args)]
 pub struct DemoArgs {
-    /// Where the catalog and the files go; what an earlier demo left there is made anew
+    /// Where the catalog and the files go; what an earlier demo left there is removed
     #[arg(long, value_name = "DIR", default_value = "ticklake-demo")]
     dir: PathBuf,
     /// How long ticks are sent
@@ -21,5 +22,5 @@ pub struct DemoArgs {
 
 pub fn run(args: &DemoArgs) -> Result<()> {
     let job = Job { folder: args.dir.clone(), duration: Duration::from_secs(args.seconds) };
-    runtime()?.block_on(signals::unless_interrupted(demo::run(job)))
+    runtime()?.block_on(signals::unless_interrupted(demo::run(job, &mut Stdout::by_line())))
 }

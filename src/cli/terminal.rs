@@ -3,7 +3,7 @@
 //! A progress bar is drawn on a terminal only, and makes room for each line of the log. A reader of stdout that goes
 //! away ends the process, as it ends any filter (`ticklake query … | head`).
 
-use std::io::{self, BufWriter, ErrorKind, IsTerminal, StdoutLock, Write};
+use std::io::{self, BufWriter, ErrorKind, IsTerminal, Write};
 use std::time::Duration;
 
 use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
@@ -76,12 +76,18 @@ impl Write for Terminal {
     }
 }
 
-/// Buffered stdout. The caller flushes at the end; a reader that went away ends the process there and then.
-pub struct Stdout(BufWriter<StdoutLock<'static>>);
+/// The way to stdout. The caller flushes at the end; a reader that went away ends the process there and then.
+pub struct Stdout(Box<dyn Write + Send>);
 
 impl Stdout {
-    pub fn lock() -> Self {
-        Self(BufWriter::new(io::stdout().lock()))
+    /// For many rows.
+    pub fn buffered() -> Self {
+        Self(Box::new(BufWriter::new(io::stdout())))
+    }
+
+    /// For somebody who watches.
+    pub fn by_line() -> Self {
+        Self(Box::new(io::stdout()))
     }
 }
 

@@ -282,14 +282,14 @@ async fn find(
 
 /// Has the last offsets committed, and the sources leave the group.
 async fn finish(pipeline: &mut Pipeline, sources: Vec<Source>, mut from: FromSources) -> Result<()> {
-    drop(from.deliveries);
     pipeline.ask_again();
     for source in &sources {
         let commits = pipeline.commits(&source.topic);
         let _ = source.commands.send(SourceCommand::Stop(commits)); // one that is gone says why by its last event
     }
     let mut failed = None;
-    // The channel ends when every source has.
+    // The channel ends when every source has. Deliveries are left where they are: a source whose channel of
+    // deliveries is closed takes the job for gone, and commits nothing.
     while let Some(event) = from.events.recv().await {
         let outcome = match event {
             SourceEvent::Committed(outcome) => pipeline.on_committed(outcome),

@@ -3,7 +3,7 @@
 //! The lookup's key is compact (days as numbers, texts as they are): text is made once a partition, not once a row.
 
 use super::row::{Reason, Row, Value};
-use crate::table::partition::{HIVE_NULL, PartitionKey};
+use crate::table::partition::{HIVE_NULL, PartitionKey, check_value};
 use crate::table::spec::{Format, NullPartition, PartitionSource, Spec, Transform};
 use crate::table::transform::Calendar;
 use crate::table::{Column, ColumnType};
@@ -154,9 +154,11 @@ impl Router {
                 _ => HIVE_NULL.to_owned(),
             });
         }
-        let nulls: Vec<bool> = self.fields.iter().map(|f| is_null(&row.values[f.slot])).collect();
-        // A text that spells the null partition would read back as null: it is no value.
-        if let Some(field) = values.iter().zip(&nulls).position(|(value, null)| value == HIVE_NULL && !null) {
+        // What cannot be a path, and a text that spells the null partition and would read back as null.
+        let is_bad = |(field, value): (&Field, &String)| {
+            !is_null(&row.values[field.slot]) && check_value(value).is_err()
+        };
+        if let Some(field) = self.fields.iter().zip(&values).position(is_bad) {
             return Err(NoPartition { reason: Reason::InvalidPartition, field });
         }
         let names: Vec<&str> = self.fields.iter().map(|f| f.name.as_str()).collect();

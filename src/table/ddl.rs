@@ -5,6 +5,8 @@
 
 mod literal;
 mod parser;
+mod tokens;
+mod types;
 
 use std::fmt;
 

@@ -132,7 +132,7 @@ async fn records_are_rows_in_sql() {
     assert_eq!(
         lake.sql("SELECT symbol, count(*), sum(price), min(ts), max(seq) FROM market.ticks WHERE date = '2026-11-22' GROUP BY symbol ORDER BY symbol").await,
         [
-            "AAPL,250,57467.5000,2026-11-22T14:30:00.000Z,996",
+            "AAPL,250,57467.5000,2026-11-22T14:30:00Z,996",
             "BRK/B,250,57467.5000,2026-11-22T14:30:00.002Z,998",
             "MSFT,250,57467.5000,2026-11-22T14:30:00.001Z,997",
             "^GSPC,250,57467.5000,2026-11-22T14:30:00.003Z,999",

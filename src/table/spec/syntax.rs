@@ -87,18 +87,16 @@ pub(super) fn timezone(text: &str) -> Result<Tz, Refusal> {
     })
 }
 
-/// `POINTER = JSON-SCALAR`. A pointer may hold '=' too: the first one that a JSON value follows is the operator.
+/// `POINTER = JSON-SCALAR`. The first '=' is the operator, so that `/a = 1 or /b = 1` is refused and not read as a
+/// pointer of a strange name; a field with '=' in its name cannot be asked for.
 pub(super) fn only(text: &str) -> Result<Only, Refusal> {
     let refuse = || {
         format!(
             "'{text}' is no condition: write POINTER = JSON-SCALAR and nothing more, as in /T = \"t\" or /final = true"
         )
     };
-    let (left, right) = text
-        .match_indices('=')
-        .map(|(at, _)| (text[..at].trim(), text[at + 1..].trim()))
-        .find(|(_, right)| serde_json::from_str::<serde_json::Value>(right).is_ok())
-        .ok_or_else(refuse)?;
+    let (left, right) = text.split_once('=').ok_or_else(refuse)?;
+    let (left, right) = (left.trim(), right.trim());
     let value = match serde_json::from_str(right) {
         Ok(serde_json::Value::Null) => Scalar::Null,
         Ok(serde_json::Value::Bool(value)) => Scalar::Bool(value),
@@ -147,7 +145,7 @@ pub(super) fn compression(text: &str) -> Result<Compression, Refusal> {
 /// The candidate that differs least from what was written, if a slip of the fingers explains the difference.
 pub(super) fn nearest<'a>(text: &str, candidates: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
     let text = text.to_lowercase();
-    let allowed = 1 + text.chars().count().min(64) / 8;
+    let allowed = (1 + text.chars().count() / 6).min(3);
     candidates
         .into_iter()
         .map(|candidate| (edits(&text, &candidate.to_lowercase()), candidate))
