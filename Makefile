@@ -14,7 +14,7 @@ help:
 
 demo:
 	@tests/doctor.sh build
-	cargo run --locked -- demo
+	cargo run --locked -- demo --dir target/demo
 
 test:
 	@tests/doctor.sh build test

@@ -19,6 +19,8 @@ build() {
   need cargo "builds the program" "https://rustup.rs, then: rustup toolchain install stable"
   need cc "compiles librdkafka, OpenSSL, SQLite and zstd" \
     "Debian, Ubuntu: apt-get install build-essential    macOS: xcode-select --install"
+  need c++ "compiles a part of librdkafka" \
+    "Debian, Ubuntu: apt-get install build-essential    macOS: xcode-select --install"
   need make "builds librdkafka and OpenSSL" \
     "Debian, Ubuntu: apt-get install build-essential    macOS: xcode-select --install"
   need perl "configures OpenSSL" "Debian, Ubuntu: apt-get install perl    Fedora: dnf install perl"

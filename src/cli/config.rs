@@ -23,7 +23,7 @@ enum Format {
 
 pub fn run(args: &ConfigArgs, config: &Config) -> Result<()> {
     let entries = config.entries()?;
-    let mut out = Stdout::open();
+    let mut out = Stdout::buffered();
     match args.format {
         Format::Text => entries.iter().try_for_each(|entry| writeln!(out, "{entry}")),
         Format::Json => serde_json::to_writer_pretty(&mut out, &entries)

@@ -12,7 +12,7 @@ use crate::error::Result;
 
 #[derive(Debug, Args)]
 pub struct DemoArgs {
-    /// Where the catalog and the files go; what an earlier demo left there is made anew
+    /// Where the catalog and the files go; what an earlier demo left there is removed
     #[arg(long, value_name = "DIR", default_value = "ticklake-demo")]
     dir: PathBuf,
     /// How long ticks are sent
@@ -22,5 +22,5 @@ pub struct DemoArgs {
 
 pub fn run(args: &DemoArgs) -> Result<()> {
     let job = Job { folder: args.dir.clone(), duration: Duration::from_secs(args.seconds) };
-    runtime()?.block_on(signals::unless_interrupted(demo::run(job, &mut Stdout::open())))
+    runtime()?.block_on(signals::unless_interrupted(demo::run(job, &mut Stdout::by_line())))
 }

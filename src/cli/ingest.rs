@@ -225,7 +225,7 @@ fn summarize(format: Summary, done: &Progress, elapsed: Duration, terminal: &Ter
             Ok(())
         }
         Summary::Json => {
-            let mut out = Stdout::open();
+            let mut out = Stdout::buffered();
             let summary = json!({
                 "records": done.records,
                 "rows": done.rows,

@@ -98,7 +98,7 @@ fn answer(
     runtime()?.block_on(signals::unless_interrupted(async {
         let engine = LocalEngine::new(open_catalog(settings)?, open_stores(settings), &Limits::default())?;
         let answer = ask(&engine).await?;
-        let mut out = Stdout::open();
+        let mut out = Stdout::buffered();
         query::print(answer, output.format(), &mut out).await?;
         out.flush().map_err(unwritable)
     }))

@@ -59,7 +59,7 @@ pub fn run(command: &TableCommand, settings: &Settings) -> Result<()> {
             TableCommand::Partitions(args) => partitions(&args.name, catalog, settings).await?,
             TableCommand::Drop(args) => drop(&args.name, catalog, settings).await?,
         };
-        let mut out = Stdout::open();
+        let mut out = Stdout::buffered();
         out.write_all(text.as_bytes()).and_then(|()| out.flush()).map_err(unwritable)
     }))
 }

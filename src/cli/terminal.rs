@@ -76,12 +76,18 @@ impl Write for Terminal {
     }
 }
 
-/// Buffered stdout. The caller flushes at the end; a reader that went away ends the process there and then.
-pub struct Stdout(BufWriter<io::Stdout>);
+/// The way to stdout. The caller flushes at the end; a reader that went away ends the process there and then.
+pub struct Stdout(Box<dyn Write + Send>);
 
 impl Stdout {
-    pub fn open() -> Self {
-        Self(BufWriter::new(io::stdout()))
+    /// For many rows.
+    pub fn buffered() -> Self {
+        Self(Box::new(BufWriter::new(io::stdout())))
+    }
+
+    /// For somebody who watches.
+    pub fn by_line() -> Self {
+        Self(Box::new(io::stdout()))
     }
 }
 

@@ -233,6 +233,8 @@ impl Decoder {
             });
         }
         match self.elements(value) {
+            // A feed with an `only` has messages of other kinds; one that holds no record at all is one of them.
+            Err(Reason::NoRecords) if self.only.is_some() => sink(Fate::Skipped),
             Err(reason) => sink(rejected(reason, None, Some(value))),
             Ok(elements) if elements.is_empty() => sink(Fate::Skipped),
             Ok(elements) => {

@@ -16,7 +16,7 @@ use std::sync::{Mutex, mpsc as std_mpsc};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
-use rdkafka::config::FromClientConfigAndContext;
+use rdkafka::config::{FromClientConfigAndContext, RDKafkaLogLevel};
 use rdkafka::consumer::{BaseConsumer, CommitMode, Consumer, ConsumerContext, RebalanceProtocol};
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::message::{BorrowedMessage, Headers, Message};
@@ -26,6 +26,7 @@ use tokio::sync::mpsc;
 use tracing::{debug, info, warn};
 
 use super::client::{Connection, failed};
+use super::hearing::Hearing;
 use super::records::{RecordSet, TopicPartition};
 use crate::error::{Error, Kind, Result};
 
@@ -175,6 +176,7 @@ impl Source {
         let (commands, commands_receiver) = std_mpsc::channel();
         let context = Context {
             events: to.events.clone(),
+            hearing: Hearing::default(),
             topic: options.topic.clone(),
             time: options.time,
             state: Mutex::new(State::default()),
@@ -229,6 +231,7 @@ fn consumer(connection: &Connection, group: &str, context: Context) -> Result<Ba
 /// Serves the rebalances. librdkafka calls it on the polling thread, from within `poll`.
 struct Context {
     events: mpsc::Sender<SourceEvent>,
+    hearing: Hearing,
     topic: String,
     time: Option<i64>,
     /// Only ever locked by the polling thread.
@@ -252,7 +255,18 @@ struct Assigned {
     ended: bool,
 }
 
-impl ClientContext for Context {}
+impl ClientContext for Context {
+    fn log(&self, level: RDKafkaLogLevel, facility: &str, line: &str) {
+        self.hearing.log(level, facility, line);
+    }
+
+    fn error(&self, error: KafkaError, reason: &str) {
+        // The end of a partition is an answer, not an error: `poll` gives it.
+        if error.rdkafka_error_code() != Some(RDKafkaErrorCode::PartitionEOF) {
+            self.hearing.error(error, reason);
+        }
+    }
+}
 
 impl ConsumerContext for Context {
     fn rebalance(&self, consumer: &BaseConsumer<Self>, err: RDKafkaRespErr, tpl: &mut TopicPartitionList) {
