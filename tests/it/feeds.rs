@@ -94,12 +94,12 @@ fn binance_combined_trades() {
 
 #[test]
 fn alpaca_trades() {
-    check("alpaca_trades", 7);
+    check("alpaca_trades", 6);
 }
 
 #[test]
 fn polygon_trades() {
-    check("polygon_trades", 7);
+    check("polygon_trades", 5);
 }
 
 #[test]

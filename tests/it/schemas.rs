@@ -16,6 +16,7 @@ fn schemas() -> Vec<(String, String)> {
     let mut schemas: Vec<(String, String)> = fs::read_dir(root("schemas"))
         .unwrap()
         .map(|entry| entry.unwrap().path())
+        .filter(|path| path.extension().is_some_and(|e| e == "sql"))
         .map(|path| {
             (path.file_stem().unwrap().to_str().unwrap().to_owned(), fs::read_to_string(&path).unwrap())
         })
