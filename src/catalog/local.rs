@@ -9,7 +9,7 @@ use std::fmt;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use async_trait::async_trait;
 use rusqlite::{Connection, ErrorCode, OptionalExtension, Transaction, TransactionBehavior, params};
@@ -264,14 +264,18 @@ fn connect(path: &Path) -> Result<Connection, Failure> {
 
 /// SQLite does not wait for other processes when it changes the journal's mode, as all processes that open a new
 /// file at the same time do: so this waits.
+#[expect(
+    clippy::disallowed_methods,
+    reason = "`open` blocks: it is called before there is anything to hold up"
+)]
 fn enter_wal(connection: &Connection) -> rusqlite::Result<()> {
-    let deadline = Instant::now() + BUSY_TIMEOUT;
-    loop {
+    for _ in 0..BUSY_TIMEOUT.as_millis() / BUSY_PAUSE.as_millis() {
         match connection.pragma_update(None, "journal_mode", "WAL") {
-            Err(e) if is_busy(&e) && Instant::now() < deadline => thread::sleep(BUSY_PAUSE),
+            Err(e) if is_busy(&e) => thread::sleep(BUSY_PAUSE),
             changed => return changed,
         }
     }
+    connection.pragma_update(None, "journal_mode", "WAL")
 }
 
 struct Table {

@@ -5,7 +5,6 @@ use std::sync::Arc;
 use arrow::array::{
     ArrayRef, Decimal128Array, Float32Array, Int32Array, Int64Array, StringArray, TimestampMillisecondArray,
 };
-use ticklake::catalog::Catalog;
 use ticklake::error::{Kind, chain};
 use ticklake::query::Engine;
 use ticklake::store::Folder;

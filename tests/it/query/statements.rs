@@ -86,6 +86,7 @@ async fn a_plan_and_the_tables_can_be_asked_for() {
 }
 
 #[tokio::test]
+#[expect(clippy::disallowed_methods, reason = "the time of the wall is what is tested")]
 async fn now_is_when_the_query_starts() {
     let lake = Lake::new();
     for _ in 0..2 {
