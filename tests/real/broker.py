@@ -10,13 +10,14 @@ import shutil
 import signal
 import socket
 import subprocess
-import tempfile
 import time
 import uuid
 from pathlib import Path
 
 from confluent_kafka import KafkaException
 from confluent_kafka.admin import AdminClient
+
+from guard import Guard
 
 START_SECONDS = 60
 STOP_SECONDS = 20
@@ -34,10 +35,10 @@ listener.security.protocol.map=PLAINTEXT:PLAINTEXT,CONTROLLER:PLAINTEXT
 log.dirs={logs}
 auto.create.topics.enable=false
 offsets.topic.replication.factor=1
-offsets.topic.num.partitions=4
+offsets.topic.num.partitions=1
 transaction.state.log.replication.factor=1
 transaction.state.log.min.isr=1
-transaction.state.log.num.partitions=4
+transaction.state.log.num.partitions=1
 group.initial.rebalance.delay.ms=0
 group.consumer.heartbeat.interval.ms=1000
 group.consumer.min.heartbeat.interval.ms=1000
@@ -49,8 +50,9 @@ group.consumer.min.session.timeout.ms=6000
 class Broker:
     """A running broker. `bootstrap` is where it listens."""
 
-    def __init__(self, java: str, libs: Path, log: Path):
-        self._folder = Path(tempfile.mkdtemp(prefix="ticklake-kafka-"))
+    def __init__(self, java: str, libs: Path, folder: Path, log: Path, guard: Guard):
+        self._folder = folder
+        self._guard = guard
         self._java = [java, *JVM, "-cp", f"{libs}/*"]
         self._log = log
         self._process = None
@@ -68,8 +70,10 @@ class Broker:
             self._process = subprocess.Popen(
                 [*self._java, "kafka.Kafka", str(self._settings)],
                 stdin=subprocess.DEVNULL, stdout=log, stderr=subprocess.STDOUT, start_new_session=True)
+        admin = AdminClient({"bootstrap.servers": self.bootstrap, "log_level": 0})
+        self._guard.watch(self._process)
         deadline = time.monotonic() + START_SECONDS
-        while not self._answers():
+        while not answers(admin):
             code = self._process.poll()
             if code is not None or time.monotonic() > deadline:
                 state = "is not ready in time" if code is None else f"ended with {code}"
@@ -78,7 +82,8 @@ class Broker:
     def stop(self):
         """Stops it and removes its folder. Does nothing the second time."""
         process, self._process = self._process, None
-        if process is not None and process.poll() is None and self._is_ours(process.pid):
+        if process is not None and process.poll() is None:
+            self._must_be_ours(process.pid)
             process.terminate()
             try:
                 process.wait(STOP_SECONDS)
@@ -87,16 +92,10 @@ class Broker:
                 process.wait()
         shutil.rmtree(self._folder, ignore_errors=True)
 
-    def _answers(self) -> bool:
-        admin = AdminClient({"bootstrap.servers": self.bootstrap, "log_level": 0})
-        try:
-            return len(admin.list_topics(timeout=1).brokers) == 1
-        except KafkaException:
-            return False
-
-    def _is_ours(self, pid: int) -> bool:
-        command = subprocess.run(["ps", "-o", "args=", "-p", str(pid)], capture_output=True, text=True)
-        return str(self._settings) in command.stdout
+    def _must_be_ours(self, pid: int):
+        found = subprocess.run(["ps", "-ww", "-o", "args=", "-p", str(pid)], capture_output=True, text=True).stdout
+        if str(self._settings) not in found:
+            raise RuntimeError(f"process {pid} should be the broker of {self._settings}, but is: {found}")
 
     def _format(self):
         # Kafka's form of a UUID. A fixed first byte: one that begins with '-' reads as an option.
@@ -106,6 +105,17 @@ class Broker:
         done = subprocess.run(command, capture_output=True, text=True, timeout=START_SECONDS)
         if done.returncode != 0:
             raise RuntimeError(f"the broker's storage cannot be made:\n{done.stdout}{done.stderr}")
+
+
+def answers(admin: AdminClient) -> bool:
+    """Whether the broker serves its clients and their groups; the first question about a group makes its own topic."""
+    try:
+        admin.list_topics(timeout=1)
+        # Not by list_consumer_group_offsets: librdkafka crashes on a coordinator that is not ready.
+        admin.describe_consumer_groups(["ready"], request_timeout=5)["ready"].result()
+    except KafkaException:
+        return False
+    return True
 
 
 def free_ports(count: int) -> list[int]:

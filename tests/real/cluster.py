@@ -86,7 +86,7 @@ class Cluster:
             done.result(SECONDS)
 
     def assigned(self, group: str) -> list[int]:
-        """How many partitions each member of the group has been given, in ascending order."""
+        """How many partitions each member of the group has been given, in ascending order; none where no group is."""
         described = self.admin.describe_consumer_groups([group])[group].result(SECONDS)
         return sorted(len(m.assignment.topic_partitions) if m.assignment else 0 for m in described.members)
 

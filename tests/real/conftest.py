@@ -1,6 +1,5 @@
 """The fixtures: one broker for the session, a folder and a catalog for each test, and the logs of what failed."""
 
-import atexit
 import os
 import re
 import shutil
@@ -12,6 +11,7 @@ import pytest
 
 from broker import Broker, tail
 from cluster import Cluster
+from guard import Guard
 from program import Program, Table
 
 SCHEMAS = Path(__file__).parents[2] / "schemas"
@@ -26,13 +26,20 @@ def pytest_configure(config):
 
 
 @pytest.fixture(scope="session")
-def cluster():
+def guard(tmp_path_factory):
+    guard = Guard(tmp_path_factory.getbasetemp())
+    yield guard
+    guard.end()
+
+
+@pytest.fixture(scope="session")
+def cluster(guard, tmp_path_factory):
     """The broker, as other programs see it. Tests share it: each makes topics and groups of its own."""
     real = Path(os.environ["REAL_DIR"])
     logs = real / "logs"
     logs.mkdir(exist_ok=True)
-    broker = Broker(os.environ["REAL_JAVA"], real / "kafka/libs", logs / "broker.log")
-    atexit.register(broker.stop)
+    folder = tmp_path_factory.mktemp("broker")
+    broker = Broker(os.environ["REAL_JAVA"], real / "kafka/libs", folder, logs / "broker.log", guard)
     try:
         broker.start()
         yield Cluster(broker.bootstrap)
@@ -40,10 +47,28 @@ def cluster():
         broker.stop()
 
 
+@pytest.fixture(scope="session")
+def start_program(cluster, guard):
+    """Makes a `ticklake` of a name and a folder, as a context: what it started ends with it."""
+
+    @contextmanager
+    def start(name: str, folder: Path):
+        logs = Path(os.environ["REAL_DIR"]) / "logs" / re.sub(r"[^\w.-]+", "-", name)
+        shutil.rmtree(logs, ignore_errors=True)
+        logs.mkdir(parents=True)
+        program = Program(os.environ["TICKLAKE_BIN"], cluster.bootstrap, folder, logs, guard)
+        try:
+            yield program
+        finally:
+            program.end_all()
+
+    return start
+
+
 @pytest.fixture
-def program(request, cluster, tmp_path):
-    """`ticklake` with a folder and a catalog that no other test has. What it started ends with the test."""
-    with program_in(request.node.name, cluster, tmp_path) as program:
+def program(request, start_program, tmp_path):
+    """`ticklake` with a folder and a catalog that no other test has."""
+    with start_program(request.node.name, tmp_path) as program:
         yield program
 
 
@@ -51,18 +76,6 @@ def program(request, cluster, tmp_path):
 def ticks_table(program):
     """`market.ticks`, filled by a consumer group that no other test has."""
     return Table(program, SCHEMAS / "ticks.sql", group=f"group-{program.logs.name}")
-
-
-@contextmanager
-def program_in(name: str, cluster: Cluster, folder: Path):
-    logs = Path(os.environ["REAL_DIR"]) / "logs" / re.sub(r"[^\w.-]+", "-", name)
-    shutil.rmtree(logs, ignore_errors=True)
-    logs.mkdir(parents=True)
-    program = Program(os.environ["TICKLAKE_BIN"], cluster.bootstrap, folder, logs)
-    try:
-        yield program
-    finally:
-        program.end_all()
 
 
 @pytest.fixture(scope="session")

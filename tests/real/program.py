@@ -9,6 +9,7 @@ from decimal import Decimal
 from pathlib import Path
 
 from broker import tail
+from guard import Guard
 
 STOP_SECONDS = 40
 
@@ -16,13 +17,14 @@ STOP_SECONDS = 40
 class Running:
     """A `ticklake` that runs beside the test; its stdout and stderr are in files."""
 
-    def __init__(self, name: str, command: list[str], cwd: Path, env: dict[str, str], logs: Path):
+    def __init__(self, name: str, command: list[str], cwd: Path, env: dict[str, str], logs: Path, guard: Guard):
         self.name = name
         self.out = logs / f"{name}.out"
         self.log = logs / f"{name}.log"
         with self.out.open("ab") as out, self.log.open("ab") as log:
             self._process = subprocess.Popen(
                 command, cwd=cwd, env=env, stdin=subprocess.DEVNULL, stdout=out, stderr=log, start_new_session=True)
+        guard.watch(self._process)
 
     def must_run(self, when: str):
         code = self._process.poll()
@@ -57,16 +59,17 @@ class Program:
     Settings come from the command line alone: no `ticklake.toml`, no `TICKLAKE_…` in the environment.
     """
 
-    def __init__(self, binary: str, bootstrap: str, folder: Path, logs: Path):
+    def __init__(self, binary: str, bootstrap: str, folder: Path, logs: Path, guard: Guard):
         self.folder = folder
         self.logs = logs
+        self._guard = guard
         self._binary = binary
         self._globals = ["--brokers", bootstrap, "--catalog", f"sqlite:{folder / 'catalog.sqlite'}"]
         self._env = {k: v for k, v in os.environ.items() if not k.startswith("TICKLAKE_")}
         self._running: list[Running] = []
 
     def start(self, name: str, *arguments) -> Running:
-        process = Running(name, self._command(arguments), self.folder, self._env, self.logs)
+        process = Running(name, self._command(arguments), self.folder, self._env, self.logs, self._guard)
         self._running.append(process)
         return process
 
@@ -108,7 +111,7 @@ class Program:
 
     def with_brokers(self, bootstrap: str) -> "Program":
         """The same, with other brokers."""
-        return Program(self._binary, bootstrap, self.folder, self.logs)
+        return Program(self._binary, bootstrap, self.folder, self.logs, self._guard)
 
     def end_all(self):
         for process in self._running:

@@ -10,7 +10,7 @@ import pytest
 
 import feed
 import readers
-from conftest import SCHEMAS, program_in
+from conftest import SCHEMAS
 from program import Table
 from wait import until
 
@@ -29,9 +29,9 @@ def sent():
 
 
 @pytest.fixture(scope="module")
-def table(cluster, sent, measured, tmp_path_factory):
+def table(cluster, start_program, sent, measured, tmp_path_factory):
     """The table after the job, with two crashes in it."""
-    with program_in("main-job", cluster, tmp_path_factory.mktemp("main-job")) as program:
+    with start_program("main-job", tmp_path_factory.mktemp("main-job")) as program:
         table = Table(program, SCHEMAS / "ticks.sql")
         topic = cluster.topic("ticks", PARTITIONS, unique=False)
         job = Job(cluster, table, topic)
