@@ -40,8 +40,10 @@ class Cluster:
 
         start = time.monotonic()
         for sent, (key, value) in enumerate(records):
-            if rate and sent % 500 == 0:
-                producer.poll(max(0.0, start + sent / rate - time.monotonic()))
+            if rate and sent % 100 == 0:
+                # A poll ends when it has served something.
+                while (early := start + sent / rate - time.monotonic()) > 0:
+                    producer.poll(early)
             while True:
                 try:
                     producer.produce(topic, value=value, key=key, partition=partition, on_delivery=delivered)
