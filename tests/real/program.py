@@ -12,6 +12,8 @@ from broker import tail
 from guard import Guard
 
 STOP_SECONDS = 40
+# What a summary counts.
+COUNTS = ["records", "rows", "rejected", "skipped", "files", "file_bytes", "partitions_registered", "offsets_committed"]
 
 
 class Running:
@@ -140,9 +142,10 @@ class Table:
         return self.program.start(name, *self.ingest(topic, *options))
 
     def ingest_to_end(self, topic: str, *options, seconds: float = 60) -> dict[str, int]:
-        """Ingests what is in the topic now; the summary."""
+        """Ingests what is in the topic now; the counts of the summary."""
         arguments = self.ingest(topic, "--until-end", "--summary", "json", *options)
-        return json.loads(self.program.must(*arguments, seconds=seconds).stdout)
+        summary = json.loads(self.program.must(*arguments, seconds=seconds).stdout)
+        return {name: summary[name] for name in COUNTS}
 
     def rejected_rows(self, columns: str) -> list[dict]:
         return self.program.query(f'SELECT {columns} FROM {self.name}_rejected ORDER BY "partition", "offset"')
