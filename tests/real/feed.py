@@ -55,11 +55,12 @@ class Tick(NamedTuple):
 
 
 class Summary(NamedTuple):
-    """What is compared of a table partition. Times are milliseconds since the epoch."""
+    """What is compared of a table partition: its rows, how many of them have a key of their own, the sum of an amount,
+    the first and the last time in milliseconds since the epoch."""
 
     rows: int
-    seqs: int
-    price_sum: Decimal
+    keys: int
+    amount: Decimal
     first: int
     last: int
 
@@ -110,9 +111,8 @@ def summaries(sent: list[Tick]) -> dict[tuple[str, str], Summary]:
 
 
 def table(sent: list[Tick]) -> pa.Table:
-    """The rows as Arrow, by symbol and seq."""
-    rows = sorted(sent, key=lambda t: (t.symbol, t.seq))
-    columns = [[t.date for t in rows], [t.symbol for t in rows], *list(zip(*rows))[1:]]
+    """The rows as Arrow."""
+    columns = [[t.date for t in sent], [t.symbol for t in sent], *list(zip(*sent))[1:]]
     return pa.Table.from_arrays([column(values, f.type) for values, f in zip(columns, SCHEMA)], schema=SCHEMA)
 
 
