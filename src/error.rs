@@ -23,6 +23,8 @@ pub enum Kind {
     Query,
     /// A promise of the protocol does not hold on what was found: nothing is written past it.
     Protocol,
+    /// The machine refused something: a thread, a signal, stdout.
+    System,
     /// The user stopped the command.
     Interrupted,
 }

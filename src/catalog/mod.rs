@@ -2,13 +2,13 @@
 //!
 //! Does not own the files: nothing here reads or writes a store.
 
-// mod local;
+mod local;
 
 use std::fmt::Debug;
 
 use async_trait::async_trait;
 
-// pub use local::LocalCatalog;
+pub use local::LocalCatalog;
 
 use crate::error::{Error, Result};
 use crate::table::{Ddl, TableName};

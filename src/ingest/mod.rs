@@ -1,15 +1,57 @@
 //! Kafka → table: the main job.
+//!
+//!     source ─▶ decode ─▶ route ─▶ buffer ─ seal ─▶ encode ─▶ write ─▶ register ─▶ commit
+//!
+//! A source (`kafka::source`) hands over records. `decode` makes rows of them, `route` finds each row's partition,
+//! `buffer` keeps rows by partition until a limit of rows, bytes, age or memory seals them. `write` makes sealed rows a
+//! link of their chain (`chain`): a Parquet file (`encode`) that is put create-only. `register` makes its partition known
+//! to the catalog, and only then does the source's `frontier` move, which is what is committed to Kafka.
+//!
+//! The stages never call each other. `place` joins the hot ones for one record, `pipeline` is the loop that joins all.
 
+mod buffer;
+mod chain;
+mod columns;
+mod convert;
+mod decode;
+mod encode;
+mod frontier;
+mod json;
+mod number;
+mod pipeline;
+mod place;
+mod register;
+mod rejected;
+mod retry;
+mod route;
+mod row;
+mod specs;
+mod start;
+mod time;
+pub mod trial;
+mod write;
+
+use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::sync::watch;
 
+use self::buffer::BufferLimits;
+use self::encode::Encoder;
+use self::pipeline::{Pipeline, Plan};
+use self::place::Placer;
+use self::specs::Specs;
+use self::write::{Origin, Target};
 use crate::catalog::Catalog;
-use crate::error::Result;
-use crate::kafka::Connection;
+use crate::error::{Error, Kind, Result};
+use crate::kafka::source::{self, Headering};
+use crate::kafka::{
+    Connection, FromSources, Source, SourceCommand, SourceEvent, SourceOptions, ToJob, TopicPartition,
+};
 use crate::store::Stores;
-use crate::table::Ddl;
+use crate::table::columns::file_schema;
+use crate::table::{Column, Ddl, Spec, spec};
 
 /// One ingestion job: what to read, where to write, and its limits.
 #[derive(Clone, Debug)]
@@ -100,10 +142,173 @@ pub struct Progress {
 
 /// Runs a job until its end (`until_end`), until `stop` turns true, or until it fails. On `stop` it seals, writes,
 /// registers and commits within `limits.drain_deadline`. Progress is sent about every second and at the end.
+///
+/// It is heavy on the CPU: drive it by `block_on` on a thread of its own, in a runtime with worker threads.
 pub async fn run(
-    _job: Job,
-    _stop: watch::Receiver<bool>,
-    _progress: watch::Sender<Progress>,
+    job: Job,
+    mut stop: watch::Receiver<bool>,
+    progress: watch::Sender<Progress>,
 ) -> Result<Progress> {
-    todo!()
+    let spec = Spec::from_ddl(&job.ddl)?;
+    let targets = targets(&job, &spec).await?;
+    let specs = Arc::new(Specs::start(&targets[0].folder, &job.ddl, &spec).await?);
+    let (to_job, mut from_sources) = source::channels();
+    let sources = start_sources(&job, &spec, to_job)?;
+    let Some(found) = find(&sources, &mut from_sources, &mut stop).await? else {
+        return Ok(Progress::default()); // stopped before it began
+    };
+    let plan = Plan {
+        targets,
+        catalog: job.catalog.clone(),
+        origin: Origin {
+            cluster: found.cluster,
+            topic_id: String::new(),
+            spec: specs.hash().to_owned(),
+            writer: format!("{:032x}", rand::random::<u128>()),
+        },
+        specs,
+        epoch: job.source_epoch,
+        from: job.from,
+        until_end: job.until_end,
+        limits: job.limits,
+        ends: found.ends,
+        commands: sources.iter().map(|source| (source.topic.clone(), source.commands.clone())).collect(),
+    };
+    let limits = BufferLimits {
+        rows: job.limits.flush_rows,
+        bytes: job.limits.flush_bytes,
+        age: job.limits.flush_age,
+    };
+    let mut pipeline = Pipeline::new(plan, Placer::new(&spec, limits));
+    pipeline.run(&mut from_sources, &mut stop, &progress).await?;
+    finish(&mut pipeline, sources, from_sources).await?;
+    let done = pipeline.progress();
+    let _ = progress.send(done.clone());
+    Ok(done)
+}
+
+/// The table and its rejected sibling: opened, and made in the catalog where they are not there.
+async fn targets(job: &Job, spec: &Spec) -> Result<[Arc<Target>; 2]> {
+    let location = job.location.as_ref().or(job.ddl.location.as_ref()).ok_or_else(|| {
+        Error::usage("the table has no place: give --location, or LOCATION in the DDL")
+            .with("table", &job.ddl.name)
+    })?;
+    let folder = job.stores.open(location)?;
+    let beside = format!("{}_rejected/", folder.location().trim_end_matches('/'));
+    let rejected_folder = job.stores.open(&beside)?;
+    let ddl = Ddl { location: Some(folder.location().to_owned()), ..job.ddl.clone() };
+    let rejected = rejected::ddl(&ddl, &rejected_folder)?;
+    for ddl in [&ddl, &rejected] {
+        if !job.catalog.create_table(ddl).await? {
+            check_columns(ddl, job.catalog.table(&ddl.name).await?.as_ref())?;
+        }
+    }
+    let rows = Encoder::new(file_schema(&ddl.columns), spec.sort.clone(), spec.compression);
+    let rejects = Encoder::new(file_schema(&rejected.columns), Vec::new(), spec.compression);
+    Ok([
+        Arc::new(Target { name: ddl.name, folder, encoder: rows }),
+        Arc::new(Target { name: rejected.name, folder: rejected_folder, encoder: rejects }),
+    ])
+}
+
+/// The files must be what the catalog says they are: a column that it does not have, or has otherwise, would be unseen
+/// or would break queries.
+fn check_columns(ours: &Ddl, theirs: Option<&Ddl>) -> Result<()> {
+    let Some(theirs) = theirs else { return Ok(()) }; // dropped meanwhile: registering will say so
+    let print = |columns: &[Column]| {
+        columns.iter().map(|c| format!("{} {}", c.name, c.column_type)).collect::<Vec<_>>().join(", ")
+    };
+    for (what, ours, theirs) in [
+        ("columns", print(&ours.columns), print(&theirs.columns)),
+        ("partition columns", print(&ours.partitioned_by), print(&theirs.partitioned_by)),
+    ] {
+        if ours != theirs {
+            return Err(Error::usage(format!(
+                "the table in the catalog has other {what} than the DDL: change the DDL, or drop the table from the \
+                 catalog"
+            ))
+            .with("DDL", ours)
+            .with("catalog", theirs));
+        }
+    }
+    Ok(())
+}
+
+fn start_sources(job: &Job, spec: &Spec, to_job: ToJob) -> Result<Vec<Source>> {
+    let columns = spec.columns.iter().map(|column| &column.source);
+    let partitions = spec.partitions.iter().filter_map(|partition| match &partition.of {
+        spec::PartitionSource::Source(source, _) => Some(source),
+        spec::PartitionSource::Column(_) => None,
+    });
+    let headers = columns.chain(partitions).any(|source| matches!(source, spec::Source::Header(_)));
+    let options = |topic: &String| SourceOptions {
+        topic: topic.clone(),
+        group: job.group.clone(),
+        time: if let From::Time(time) = job.from { Some(time) } else { None },
+        headers: if headers { Headering::Copy } else { Headering::Leave },
+    };
+    job.topics.iter().map(|topic| Source::start(&job.connection, options(topic), to_job.clone())).collect()
+}
+
+/// What the sources found before they joined the group.
+struct Found {
+    cluster: String,
+    ends: HashMap<TopicPartition, i64>,
+}
+
+/// Waits until every topic was found; `None` where the job was stopped first.
+async fn find(
+    sources: &[Source],
+    from: &mut FromSources,
+    stop: &mut watch::Receiver<bool>,
+) -> Result<Option<Found>> {
+    let mut found = Found { cluster: String::new(), ends: HashMap::new() };
+    for _ in sources {
+        let event = tokio::select! {
+            event = from.events.recv() => event,
+            _ = stop.wait_for(|stop| *stop) => return Ok(None),
+        };
+        match event {
+            Some(SourceEvent::Found { cluster, ends, .. }) => {
+                found.cluster = cluster;
+                found.ends.extend(ends);
+            }
+            Some(SourceEvent::Failed(e)) => return Err(e),
+            other => return Err(Error::new(Kind::Kafka, format!("a source began with {other:?}"))),
+        }
+    }
+    Ok(Some(found))
+}
+
+/// Has the last offsets committed, and the sources leave the group.
+async fn finish(pipeline: &mut Pipeline, sources: Vec<Source>, mut from: FromSources) -> Result<()> {
+    pipeline.ask_again();
+    for source in &sources {
+        let commits = pipeline.commits(&source.topic);
+        let _ = source.commands.send(SourceCommand::Stop(commits)); // one that is gone says why by its last event
+    }
+    let mut failed = None;
+    // The channel ends when every source has. Deliveries are left where they are: a source whose channel of
+    // deliveries is closed takes the job for gone, and commits nothing.
+    while let Some(event) = from.events.recv().await {
+        let outcome = match event {
+            SourceEvent::Committed(outcome) => pipeline.on_committed(outcome),
+            SourceEvent::Failed(e) => Err(e),
+            _ => Ok(()), // a rebalance at the very end: its reply is dropped with it
+        };
+        failed = failed.or(outcome.err());
+    }
+    for source in sources {
+        drop(source.commands);
+        let _ = tokio::task::spawn_blocking(move || source.thread.join()).await;
+    }
+    match failed {
+        None => Ok(()),
+        Some(e) => Err(Error::new(
+            Kind::Kafka,
+            "everything is written and registered, but the last offsets were not committed: the next run reads those \
+             records again and finds their rows there",
+        )
+        .because(e)),
+    }
 }

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use rdkafka::ClientConfig;
+use rdkafka::error::KafkaError;
 
 use crate::error::{Error, Kind, Result};
 
@@ -25,11 +26,12 @@ impl Connection {
             config.set(*key, *value);
         }
         for (key, value) in &self.properties {
-            config.set(key, value);
+            config.set(canonical(key), value);
         }
         config.set("bootstrap.servers", &self.brokers);
         for (key, value) in fixed {
-            if let Some(theirs) = self.properties.get(*key).filter(|theirs| theirs != value) {
+            let mut theirs = self.properties.iter().filter(|(name, _)| canonical(name) == *key);
+            if let Some((_, theirs)) = theirs.find(|(_, theirs)| theirs != value) {
                 return Err(Error::usage(format!(
                     "the Kafka property {key} must be '{value}' here: nothing may be lost or doubled; remove it"
                 ))
@@ -41,7 +43,24 @@ impl Connection {
     }
 }
 
-/// An error of librdkafka's as the crate's own.
-pub(super) fn failed(what: impl Into<String>, e: rdkafka::error::KafkaError) -> Error {
-    Error::new(Kind::Kafka, what).because(e)
+/// The name under which a property is set here. Some have two names, of which the one that is set last would win, in
+/// no order: librdkafka's CONFIGURATION.md, "Alias for".
+fn canonical(name: &str) -> &str {
+    match name {
+        "metadata.broker.list" => "bootstrap.servers",
+        "request.required.acks" => "acks",
+        "delivery.timeout.ms" => "message.timeout.ms",
+        "queue.buffering.max.ms" => "linger.ms",
+        "compression.codec" => "compression.type",
+        "max.in.flight" => "max.in.flight.requests.per.connection",
+        "message.send.max.retries" => "retries",
+        name => name,
+    }
+}
+
+/// An error of librdkafka's as the crate's own. A property that it does not know, or a value that it does not take,
+/// is the user's to change.
+pub(super) fn failed(what: impl Into<String>, e: KafkaError) -> Error {
+    let kind = if matches!(e, KafkaError::ClientConfig(..)) { Kind::Usage } else { Kind::Kafka };
+    Error::new(kind, what).because(e)
 }

@@ -6,6 +6,7 @@
 
 mod local;
 
+use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::Arc;
 
@@ -25,6 +26,8 @@ use crate::error::{Error, Kind, Result};
 pub struct Stores {
     local: Arc<LocalStore>,
     memory: Arc<InMemory>,
+    /// By scheme.
+    others: BTreeMap<String, Arc<dyn ObjectStore>>,
 }
 
 /// A place in a store. Cheap to clone.
@@ -53,7 +56,18 @@ pub struct Entry {
 
 impl Stores {
     pub fn new(durability: Durability) -> Self {
-        Self { local: Arc::new(LocalStore::new(durability)), memory: Arc::new(InMemory::new()) }
+        Self {
+            local: Arc::new(LocalStore::new(durability)),
+            memory: Arc::new(InMemory::new()),
+            others: BTreeMap::new(),
+        }
+    }
+
+    /// Adds a store of the caller's under a scheme of its own, `SCHEME:///PATH/`: how tests inject faults.
+    #[must_use]
+    pub fn with_store(mut self, scheme: &str, store: Arc<dyn ObjectStore>) -> Self {
+        self.others.insert(scheme.to_owned(), store);
+        self
     }
 
     /// Opens the place that a location names. A location without a scheme is a local directory, taken from the
@@ -62,6 +76,9 @@ impl Stores {
         let (store, scheme, path): (Arc<dyn ObjectStore>, _, _) = match location.split_once("://") {
             Some(("memory", path)) => (self.memory.clone(), "memory", path.to_owned()),
             Some(("file", path)) if path.starts_with('/') => (self.local.clone(), "file", path.to_owned()),
+            Some((scheme, path)) if self.others.contains_key(scheme) => {
+                (self.others[scheme].clone(), scheme, path.to_owned())
+            }
             Some((scheme, _)) => {
                 return Err(Error::usage(format!(
                     "'{scheme}://' is no store of this build: use a directory, file:///DIR or memory:///NAME"
@@ -208,7 +225,8 @@ impl Folder {
         }
     }
 
-    fn child(&self, relative: &str) -> Result<Path> {
+    /// The path in the store of an object or a folder below this one; `relative` is taken literally.
+    pub fn child(&self, relative: &str) -> Result<Path> {
         let joined = if self.path.as_ref().is_empty() {
             relative.to_owned()
         } else {

@@ -1,14 +1,24 @@
 //! Defines a table's DDL: `CREATE EXTERNAL TABLE` in Athena's dialect, read and printed.
+//!
+//! What Athena's `SHOW CREATE TABLE` prints and our short form (DESIGN §2) are read into the same value. What the
+//! `ticklake.` properties mean is no part of it: that is [`Spec`](super::Spec)'s.
+
+mod literal;
+mod parser;
+mod tokens;
+mod types;
 
 use std::fmt;
 
-use super::columns::Column;
+use super::columns::{Column, ColumnType};
 use super::name::TableName;
-use crate::error::Result;
+use crate::error::{Error, Result};
 
 /// One `CREATE EXTERNAL TABLE` statement.
 ///
-/// * Names are lower-case.
+/// * Names are lower-case letters, digits and underscores, as Glue keeps them; no column's is there twice,
+///   partition columns included.
+/// * There is at least one column. Partition columns are strings (FACTS 2.11).
 /// * `properties` keeps the order of the statement, without doubles.
 /// * `Display` prints the short form, which `parse` reads back as the same value.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -41,8 +51,10 @@ impl PartialEq for Property {
 impl Eq for Property {}
 
 impl Ddl {
-    pub fn parse(_text: &str) -> Result<Self> {
-        todo!()
+    /// Reads one statement, at most 1 MiB of text. An error is of kind `Usage`, begins with the line and the column
+    /// and says what to write instead.
+    pub fn parse(text: &str) -> Result<Self> {
+        parser::parse(text)
     }
 
     /// The value of a property.
@@ -51,8 +63,89 @@ impl Ddl {
     }
 }
 
-impl fmt::Display for Ddl {
-    fn fmt(&self, _f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        todo!()
+/// A location as a table keeps it: with a slash at the end. Refused is what Athena would not find again (FACTS 2.9).
+pub fn location(text: &str) -> Result<String> {
+    let refuse = |why: &str| Err(Error::usage(format!("'{text}' is no location of a table: {why}")));
+    let path = text.split_once("://").map_or(text, |(_, path)| path);
+    if text.is_empty() {
+        return refuse("name a folder, as in 's3://bucket/prefix/'");
     }
+    if let Some(scheme) = ["s3a", "s3n"].iter().find(|s| text.starts_with(&format!("{s}://"))) {
+        return refuse(&format!("write s3:// where it has {scheme}://"));
+    }
+    if path.contains("//") {
+        return refuse("write '//' as '/'; Athena finds nothing under an empty name");
+    }
+    if text.starts_with("s3://") && path.contains(['*', '?']) {
+        return refuse("name the folder itself, without '*' and '?'");
+    }
+    Ok(if text.ends_with('/') { text.to_owned() } else { format!("{text}/") })
+}
+
+impl fmt::Display for Ddl {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "CREATE EXTERNAL TABLE `{}`.`{}` (", self.name.database(), self.name.table())?;
+        print_columns(f, &self.columns)?;
+        f.write_str("\n)")?;
+        if let Some(comment) = &self.comment {
+            write!(f, "\nCOMMENT {}", literal::quote(comment))?;
+        }
+        if !self.partitioned_by.is_empty() {
+            f.write_str("\nPARTITIONED BY (")?;
+            print_columns(f, &self.partitioned_by)?;
+            f.write_str("\n)")?;
+        }
+        f.write_str("\nSTORED AS PARQUET")?;
+        if let Some(location) = &self.location {
+            write!(f, "\nLOCATION {}", literal::quote(location))?;
+        }
+        if !self.properties.is_empty() {
+            f.write_str("\nTBLPROPERTIES (")?;
+            for (i, property) in self.properties.iter().enumerate() {
+                let comma = if i == 0 { "" } else { "," };
+                let (key, value) = (literal::quote(&property.key), literal::quote(&property.value));
+                write!(f, "{comma}\n  {key} = {value}")?;
+            }
+            f.write_str("\n)")?;
+        }
+        Ok(())
+    }
+}
+
+fn print_columns(f: &mut fmt::Formatter<'_>, columns: &[Column]) -> fmt::Result {
+    for (i, column) in columns.iter().enumerate() {
+        let comma = if i == 0 { "" } else { "," };
+        write!(f, "{comma}\n  `{}` ", column.name)?;
+        print_type(f, &column.column_type)?;
+        if let Some(comment) = &column.comment {
+            write!(f, " COMMENT {}", literal::quote(comment))?;
+        }
+    }
+    Ok(())
+}
+
+/// As [`ColumnType`]'s own `Display`, but with the names of fields in back-ticks: in DDL they may be reserved words.
+fn print_type(f: &mut fmt::Formatter<'_>, column_type: &ColumnType) -> fmt::Result {
+    match column_type {
+        ColumnType::Array(element) => {
+            f.write_str("array<")?;
+            print_type(f, element)?;
+        }
+        ColumnType::Map(key, value) => {
+            f.write_str("map<")?;
+            print_type(f, key)?;
+            f.write_str(",")?;
+            print_type(f, value)?;
+        }
+        ColumnType::Struct(fields) => {
+            f.write_str("struct<")?;
+            for (i, field) in fields.iter().enumerate() {
+                let comma = if i == 0 { "" } else { "," };
+                write!(f, "{comma}`{}`:", field.name)?;
+                print_type(f, &field.field_type)?;
+            }
+        }
+        scalar => return write!(f, "{scalar}"),
+    }
+    f.write_str(">")
 }

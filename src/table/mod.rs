@@ -8,9 +8,11 @@ pub mod name;
 pub mod partition;
 pub mod pointer;
 pub mod spec;
+pub mod transform;
 
 pub use columns::{Column, ColumnType};
 pub use ddl::Ddl;
 pub use name::TableName;
 pub use partition::PartitionKey;
 pub use spec::Spec;
+pub use transform::{Calendar, Transform};

@@ -1,0 +1,169 @@
+//! Defines the command line: what can be typed, and what it does.
+//!
+//! A flag that is also a setting becomes the highest layer of [`Config`]; a command then takes its job from the
+//! settings alone, so that a file, a variable and a flag mean the same. What says only what to do this time (which
+//! query, which file) stays an argument. Results go to stdout, all else to stderr.
+
+mod config;
+mod demo;
+mod ingest;
+mod produce;
+mod query;
+mod signals;
+mod table;
+mod terminal;
+
+use std::io::Write;
+use std::path::PathBuf;
+use std::process::ExitCode;
+use std::sync::Arc;
+
+use clap::{Args, Parser, Subcommand};
+use tokio::runtime::{Builder, Runtime};
+
+use crate::catalog::{Catalog, LocalCatalog};
+use crate::config::{CatalogAt, Config, Flag, Kafka, Settings};
+use crate::error::{self, Error, Kind, Result};
+use crate::kafka::Connection;
+use crate::store::{Durability, Stores};
+use terminal::Terminal;
+
+/// JSON ticks from Kafka become a partitioned Parquet lake, exactly once.
+#[derive(Debug, Parser)]
+#[command(name = "ticklake", version, max_term_width = 110)]
+pub struct Cli {
+    #[command(flatten)]
+    globals: Globals,
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+/// What every command takes. All but `--config` are settings.
+#[derive(Debug, Args)]
+#[command(next_help_heading = "Everywhere")]
+struct Globals {
+    /// The file of settings [default: ticklake.toml, where there is one]
+    #[arg(long, global = true, value_name = "FILE", env = "TICKLAKE_CONFIG", hide_env_values = true)]
+    config: Option<PathBuf>,
+    /// Kafka's brokers [default: localhost:9092]
+    #[arg(long, global = true, value_name = "HOST:PORT,…")]
+    brokers: Option<String>,
+    /// A property of librdkafka's, by its own name; may be given more than once
+    #[arg(short = 'X', long = "kafka", global = true, value_name = "NAME=VALUE")]
+    kafka: Vec<String>,
+    /// Where tables are named [default: sqlite:ticklake.db]
+    #[arg(long, global = true, value_name = "sqlite:FILE")]
+    catalog: Option<String>,
+    /// How logs are written to stderr [default: text]
+    #[arg(long, global = true, value_name = "FORMAT", value_parser = ["text", "json"])]
+    log_format: Option<String>,
+    /// What is logged: error, warn, info, debug, trace, or directives as in RUST_LOG [default: info]
+    #[arg(long, global = true, value_name = "LEVEL")]
+    log_level: Option<String>,
+}
+
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Run the whole system in one process, with nothing to install: producer, Kafka, ingest, catalog, SQL
+    Demo(demo::DemoArgs),
+    /// Send JSON ticks to a topic, from a file or simulated
+    Produce(produce::ProduceArgs),
+    /// Write a topic's records into a table: the main job
+    Ingest(ingest::IngestArgs),
+    /// Run SQL over the tables of the catalog
+    Query(query::QueryArgs),
+    /// Show some rows of a table
+    Preview(query::PreviewArgs),
+    /// Create, show, list and drop tables
+    #[command(subcommand)]
+    Table(table::TableCommand),
+    /// Print the settings in force, and where each comes from
+    Config(config::ConfigArgs),
+}
+
+impl Cli {
+    /// All layers of settings, with this command's flags on top.
+    pub fn config(&self) -> Result<Config> {
+        let mut flags = self.globals.flags()?;
+        if let Command::Ingest(args) = &self.command {
+            flags.extend(args.flags());
+        }
+        Config::load(self.globals.config.as_deref(), std::env::vars_os(), flags)
+    }
+}
+
+impl Command {
+    /// Does what was typed, and ends with it.
+    pub fn run(&self, config: &Config) -> Result<()> {
+        let settings = &config.settings;
+        let terminal = Terminal::start(&settings.log)?;
+        match self {
+            Self::Demo(args) => demo::run(args),
+            Self::Produce(args) => produce::run(args, settings, &terminal),
+            Self::Ingest(args) => ingest::run(args, settings, &terminal),
+            Self::Query(args) => query::run(args, settings),
+            Self::Preview(args) => query::preview(args, settings),
+            Self::Table(command) => table::run(command, settings),
+            Self::Config(args) => config::run(args, config),
+        }
+    }
+}
+
+/// Prints a failure, once and with its causes, and says what the process ends with: 0 done, 1 failed, 2 wrong usage,
+/// 130 interrupted.
+pub fn exit_code(outcome: Result<()>) -> ExitCode {
+    let Err(e) = outcome else { return ExitCode::SUCCESS };
+    // Where stderr is closed there is nobody to tell.
+    let _ = writeln!(std::io::stderr(), "error: {}", error::chain(&e));
+    ExitCode::from(match e.kind() {
+        Kind::Usage => 2,
+        Kind::Interrupted => 130,
+        Kind::Kafka | Kind::Store | Kind::Catalog | Kind::Query | Kind::Protocol | Kind::System => 1,
+    })
+}
+
+impl Globals {
+    fn flags(&self) -> Result<Vec<Flag>> {
+        let mut flags = Vec::new();
+        for property in &self.kafka {
+            flags.push(Flag::property("-X", property)?);
+        }
+        flags.extend(setting("--brokers", "kafka.brokers", &self.brokers));
+        flags.extend(setting("--catalog", "catalog", &self.catalog));
+        flags.extend(setting("--log-format", "log.format", &self.log_format));
+        flags.extend(setting("--log-level", "log.level", &self.log_level));
+        Ok(flags)
+    }
+}
+
+/// A flag that was given, as a setting. Its text is read where all layers are.
+fn setting(name: &'static str, key: &str, text: &Option<String>) -> Option<Flag> {
+    text.as_ref().map(|text| Flag::new(name, key, text.as_str()))
+}
+
+/// How to reach Kafka, for a command that works on a cluster of the user's.
+fn connection(kafka: &Kafka) -> Result<Connection> {
+    if kafka.brokers == "embedded" {
+        return Err(Error::usage(
+            "the embedded cluster lives and ends with one process, so only `ticklake demo` can use it: \
+             name a broker with --brokers HOST:PORT",
+        ));
+    }
+    Ok(Connection { brokers: kafka.brokers.clone(), properties: kafka.properties.clone() })
+}
+
+fn open_catalog(settings: &Settings) -> Result<Arc<dyn Catalog>> {
+    let CatalogAt::Sqlite(file) = &settings.catalog;
+    Ok(Arc::new(LocalCatalog::open(file)?))
+}
+
+fn open_stores(settings: &Settings) -> Stores {
+    Stores::new(if settings.store.fsync { Durability::Fsync } else { Durability::NoFsync })
+}
+
+fn runtime() -> Result<Runtime> {
+    Builder::new_multi_thread()
+        .enable_all()
+        .build()
+        .map_err(|e| Error::new(Kind::System, "cannot start the threads of the runtime").because(e))
+}

@@ -1,0 +1,125 @@
+//! `ticklake table …`: tables by their DDL, in the catalog.
+
+use std::fmt::Write as _;
+use std::io::Write;
+use std::path::{Path, PathBuf};
+
+use clap::{Args, Subcommand};
+
+use super::terminal::{Stdout, unwritable};
+use super::{open_catalog, open_stores, runtime, signals};
+use crate::catalog::{Catalog, Partition};
+use crate::config::Settings;
+use crate::error::{Error, Kind, Result};
+use crate::table::{Ddl, PartitionKey, Spec, TableName};
+
+#[derive(Debug, Subcommand)]
+pub enum TableCommand {
+    /// Name a table in the catalog, by a file with its CREATE EXTERNAL TABLE
+    Create(CreateArgs),
+    /// Print a table's DDL
+    Show(NameArgs),
+    /// Print the names of the tables
+    List(ListArgs),
+    /// Print a table's partitions, and where each is
+    Partitions(NameArgs),
+    /// Forget a table and its partitions; the files stay
+    Drop(NameArgs),
+}
+
+#[derive(Debug, Args)]
+pub struct CreateArgs {
+    #[arg(value_name = "DDL.sql")]
+    file: PathBuf,
+    /// Where the table's files are, above the DDL's LOCATION
+    #[arg(long, value_name = "DIR")]
+    location: Option<String>,
+}
+
+#[derive(Debug, Args)]
+pub struct NameArgs {
+    #[arg(value_name = "DB.NAME")]
+    name: TableName,
+}
+
+#[derive(Debug, Args)]
+pub struct ListArgs {
+    /// The tables of one database only
+    #[arg(value_name = "DB")]
+    database: Option<String>,
+}
+
+pub fn run(command: &TableCommand, settings: &Settings) -> Result<()> {
+    runtime()?.block_on(signals::unless_interrupted(async {
+        let catalog = &*open_catalog(settings)?;
+        let text = match command {
+            TableCommand::Create(args) => create(args, catalog, settings).await?,
+            TableCommand::Show(args) => format!("{}\n", find(&args.name, catalog, settings).await?),
+            TableCommand::List(args) => list(args, catalog).await?,
+            TableCommand::Partitions(args) => partitions(&args.name, catalog, settings).await?,
+            TableCommand::Drop(args) => drop(&args.name, catalog, settings).await?,
+        };
+        let mut out = Stdout::lock();
+        out.write_all(text.as_bytes()).and_then(|()| out.flush()).map_err(unwritable)
+    }))
+}
+
+/// Reads a file with one `CREATE EXTERNAL TABLE`.
+pub fn read_ddl(file: &Path) -> Result<Ddl> {
+    let text = std::fs::read_to_string(file)
+        .map_err(|e| Error::usage("cannot read the DDL").with("file", file.display()).because(e))?;
+    Ddl::parse(&text).map_err(|e| e.with("file", file.display()))
+}
+
+async fn create(args: &CreateArgs, catalog: &dyn Catalog, settings: &Settings) -> Result<String> {
+    let mut ddl = read_ddl(&args.file)?;
+    Spec::from_ddl(&ddl).map_err(|e| e.with("file", args.file.display()))?;
+    let location = args.location.as_ref().or(ddl.location.as_ref()).ok_or_else(|| {
+        Error::usage("the DDL has no LOCATION: add one, or give --location").with("file", args.file.display())
+    })?;
+    let location = open_stores(settings).open(location)?.location().to_owned();
+    ddl.location = Some(location.clone());
+    if !catalog.create_table(&ddl).await? {
+        return Err(Error::new(Kind::Catalog, "there is a table of that name, and it is untouched")
+            .with("table", &ddl.name)
+            .with("catalog", &settings.catalog));
+    }
+    Ok(format!("{} is made, at {location}\n", ddl.name))
+}
+
+async fn list(args: &ListArgs, catalog: &dyn Catalog) -> Result<String> {
+    let tables = catalog.tables(args.database.as_deref()).await?;
+    Ok(tables.iter().map(|name| format!("{name}\n")).collect())
+}
+
+/// One line each: the path as Hive writes it, a tab, the location.
+async fn partitions(name: &TableName, catalog: &dyn Catalog, settings: &Settings) -> Result<String> {
+    let ddl = find(name, catalog, settings).await?;
+    let columns: Vec<&str> = ddl.partitioned_by.iter().map(|column| column.name.as_str()).collect();
+    let mut lines = String::new();
+    for Partition { values, location } in catalog.partitions(name, &[]).await? {
+        let key = PartitionKey::new(&columns, values).map_err(|e| {
+            Error::new(Kind::Catalog, "the catalog has a partition that no path can name")
+                .with("table", name)
+                .with("location", &location)
+                .with("reason", e.reason)
+        })?;
+        let _ = writeln!(lines, "{}\t{location}", key.path());
+    }
+    Ok(lines)
+}
+
+async fn drop(name: &TableName, catalog: &dyn Catalog, settings: &Settings) -> Result<String> {
+    match catalog.drop_table(name).await? {
+        true => Ok(format!("{name} is forgotten; its files stay\n")),
+        false => Err(absent(name, settings)),
+    }
+}
+
+async fn find(name: &TableName, catalog: &dyn Catalog, settings: &Settings) -> Result<Ddl> {
+    catalog.table(name).await?.ok_or_else(|| absent(name, settings))
+}
+
+fn absent(name: &TableName, settings: &Settings) -> Error {
+    Error::new(Kind::Catalog, "there is no such table").with("table", name).with("catalog", &settings.catalog)
+}

@@ -1,0 +1,108 @@
+//! Owns what the user sees: stdout for results; stderr for logs, progress and what was done.
+//!
+//! A progress bar is drawn on a terminal only, and makes room for each line of the log. A reader of stdout that goes
+//! away ends the process, as it ends any filter (`ticklake query … | head`).
+
+use std::io::{self, BufWriter, ErrorKind, IsTerminal, StdoutLock, Write};
+use std::time::Duration;
+
+use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
+use tracing_subscriber::EnvFilter;
+use tracing_subscriber::fmt::MakeWriter;
+
+use crate::config::{Log, LogFormat};
+use crate::error::{Error, Kind, Result};
+
+/// The user's side of stderr.
+#[derive(Clone, Debug)]
+pub struct Terminal {
+    bars: MultiProgress,
+}
+
+impl Terminal {
+    /// Starts the logs. librdkafka's come through the `log` crate, and are in them.
+    pub fn start(log: &Log) -> Result<Self> {
+        let terminal = Self { bars: MultiProgress::new() };
+        let filter = EnvFilter::try_new(&log.level).map_err(|e| {
+            Error::usage("the setting log.level is no filter: write a level or directives as in RUST_LOG")
+                .with("log.level", &log.level)
+                .because(e)
+        })?;
+        let logs = tracing_subscriber::fmt().with_env_filter(filter).with_writer(terminal.clone());
+        match log.format {
+            LogFormat::Text => logs.with_ansi(has_colour()).try_init(),
+            LogFormat::Json => logs.json().try_init(),
+        }
+        .map_err(|e| Error::new(Kind::System, "cannot start the logs").because(e))?;
+        Ok(terminal)
+    }
+
+    /// A bar with this template (indicatif's words); invisible where stderr is no terminal.
+    pub fn bar(&self, template: &str) -> ProgressBar {
+        let style = ProgressStyle::with_template(template).expect("a template of the program's own");
+        let bar = self.bars.add(ProgressBar::no_length().with_style(style));
+        bar.enable_steady_tick(Duration::from_millis(200));
+        bar
+    }
+
+    /// Says to a human what was done: a line on stderr.
+    pub fn say(&self, line: &str) {
+        // Where stderr is closed there is nobody to tell.
+        let _ = self.bars.suspend(|| writeln!(io::stderr(), "{line}"));
+    }
+}
+
+/// The no-color.org rule, and never into a pipe or a file.
+fn has_colour() -> bool {
+    io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty())
+}
+
+impl MakeWriter<'_> for Terminal {
+    type Writer = Self;
+
+    fn make_writer(&self) -> Self {
+        self.clone()
+    }
+}
+
+impl Write for Terminal {
+    fn write(&mut self, line: &[u8]) -> io::Result<usize> {
+        self.bars.suspend(|| io::stderr().write_all(line))?;
+        Ok(line.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        io::stderr().flush()
+    }
+}
+
+/// Buffered stdout. The caller flushes at the end; a reader that went away ends the process there and then.
+pub struct Stdout(BufWriter<StdoutLock<'static>>);
+
+impl Stdout {
+    pub fn lock() -> Self {
+        Self(BufWriter::new(io::stdout().lock()))
+    }
+}
+
+impl Write for Stdout {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        or_end(self.0.write(bytes))
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        or_end(self.0.flush())
+    }
+}
+
+fn or_end<T>(written: io::Result<T>) -> io::Result<T> {
+    match written {
+        Err(e) if e.kind() == ErrorKind::BrokenPipe => std::process::exit(0),
+        written => written,
+    }
+}
+
+/// An error of stdout's, such as a full disk behind it.
+pub fn unwritable(e: io::Error) -> Error {
+    Error::new(Kind::System, "cannot write to stdout").because(e)
+}

@@ -1,0 +1,172 @@
+//! Defines the settings: what is in force, and where each value comes from.
+//!
+//! Layers, each above the one before: defaults < `ticklake.toml` < `TICKLAKE_…` variables < flags. A key that no
+//! setting has is an error in every layer but `[kafka]`, where any of librdkafka's properties passes through by its
+//! own name. What a command does with a setting is the command's: nothing here opens a file but `ticklake.toml`.
+
+mod layers;
+mod show;
+mod values;
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+
+pub use layers::{Config, Flag};
+pub use show::Entry;
+
+use crate::ingest::{From, Limits};
+
+/// All settings, by section. `Default` is the lowest layer, and the list of all keys there are.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize, Serialize)]
+#[serde(deny_unknown_fields)]
+pub struct Settings {
+    pub catalog: CatalogAt,
+    pub ingest: Ingest,
+    pub kafka: Kafka,
+    pub log: Log,
+    pub store: Store,
+}
+
+/// Where the catalog is.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize)]
+#[serde(try_from = "String", into = "String")]
+pub enum CatalogAt {
+    /// `sqlite:FILE`, from the working directory.
+    Sqlite(std::path::PathBuf),
+}
+
+/// One ingestion job. `topics` and `table` have no default: a flag or a layer gives them.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize)]
+#[serde(deny_unknown_fields)]
+pub struct Ingest {
+    #[serde(with = "values::names")]
+    pub topics: Vec<String>,
+    /// A DDL file, or `DATABASE.TABLE`.
+    #[serde(with = "values::optional")]
+    pub table: Option<String>,
+    /// Above the DDL's own LOCATION.
+    #[serde(with = "values::optional")]
+    pub location: Option<String>,
+    #[serde(with = "values::optional")]
+    pub group: Option<String>,
+    #[serde(with = "values::start")]
+    pub from: From,
+    #[serde(with = "values::number")]
+    pub source_epoch: u32,
+    #[serde(with = "values::number")]
+    pub flush_rows: usize,
+    #[serde(with = "values::bytes")]
+    pub flush_bytes: usize,
+    #[serde(with = "values::duration")]
+    pub flush_age: Duration,
+    /// The budget of all buffers and files in flight, in bytes.
+    #[serde(with = "values::bytes")]
+    pub memory: usize,
+    /// Files encoded and put at once.
+    #[serde(with = "values::number")]
+    pub workers: usize,
+    #[serde(with = "values::duration")]
+    pub commit_interval: Duration,
+    #[serde(with = "values::duration")]
+    pub drain_deadline: Duration,
+    #[serde(with = "values::duration")]
+    pub catalog_ttl: Duration,
+}
+
+/// How to reach Kafka.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize)]
+pub struct Kafka {
+    /// `HOST:PORT,…`; librdkafka's own names for it, `bootstrap.servers` and `metadata.broker.list`, are this key.
+    #[serde(with = "values::text")]
+    pub brokers: String,
+    /// librdkafka's properties, by its names.
+    #[serde(flatten, with = "values::properties")]
+    pub properties: BTreeMap<String, String>,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize)]
+#[serde(deny_unknown_fields)]
+pub struct Log {
+    pub format: LogFormat,
+    /// `info`, or directives as `RUST_LOG` takes them: `warn,ticklake=debug`.
+    #[serde(with = "values::text")]
+    pub level: String,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum LogFormat {
+    Text,
+    Json,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize)]
+#[serde(deny_unknown_fields)]
+pub struct Store {
+    /// Whether a file on a local disk is synced before its offsets are committed.
+    #[serde(with = "values::switch")]
+    pub fsync: bool,
+}
+
+impl Ingest {
+    pub fn limits(&self) -> Limits {
+        Limits {
+            flush_rows: self.flush_rows,
+            flush_bytes: self.flush_bytes,
+            flush_age: self.flush_age,
+            memory_bytes: self.memory,
+            writes: self.workers,
+            commit_interval: self.commit_interval,
+            drain_deadline: self.drain_deadline,
+            catalog_ttl: self.catalog_ttl,
+        }
+    }
+}
+
+impl Default for Ingest {
+    fn default() -> Self {
+        let limits = Limits::default();
+        Self {
+            topics: Vec::new(),
+            table: None,
+            location: None,
+            group: None,
+            from: From::Beginning,
+            source_epoch: 0,
+            flush_rows: limits.flush_rows,
+            flush_bytes: limits.flush_bytes,
+            flush_age: limits.flush_age,
+            memory: limits.memory_bytes,
+            workers: limits.writes,
+            commit_interval: limits.commit_interval,
+            drain_deadline: limits.drain_deadline,
+            catalog_ttl: limits.catalog_ttl,
+        }
+    }
+}
+
+impl Default for CatalogAt {
+    fn default() -> Self {
+        Self::Sqlite("ticklake.db".into())
+    }
+}
+
+impl Default for Kafka {
+    fn default() -> Self {
+        Self { brokers: "localhost:9092".to_owned(), properties: BTreeMap::new() }
+    }
+}
+
+impl Default for Log {
+    fn default() -> Self {
+        Self { format: LogFormat::Text, level: "info".to_owned() }
+    }
+}
+
+impl Default for Store {
+    fn default() -> Self {
+        Self { fsync: true }
+    }
+}

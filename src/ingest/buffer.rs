@@ -1,0 +1,281 @@
+//! Owns the rows that are not sealed yet: one buffer a chain, under one budget of bytes.
+//!
+//! A chain is known here from its first row after an assignment until its source is revoked or it has been idle; its
+//! buffer exists only while it has rows. Nothing is reserved for a chain without rows.
+//!
+//! Does not own when to seal for memory, nor what becomes of a sealed buffer: the job says both.
+
+use std::collections::VecDeque;
+use std::time::Duration;
+
+use hashbrown::HashMap;
+use tokio::time::Instant;
+
+use super::columns::Columns;
+use super::row::Row;
+use crate::kafka::TopicPartition;
+use crate::table::{ColumnType, PartitionKey};
+
+/// Which of the job's two tables.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(super) enum Side {
+    Rows,
+    Rejected,
+}
+
+/// Names a chain until it is forgotten.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub(super) struct ChainId(u32);
+
+/// One chain: the rows that one source gives to one partition of one table.
+#[derive(Debug)]
+pub(super) struct Chain {
+    pub side: Side,
+    pub source: TopicPartition,
+    pub partition: PartitionKey,
+    /// Where the chain ends; `None` until it was looked up.
+    pub end: Option<i64>,
+    /// A link of it is being written. One at a time (DESIGN §3.4).
+    pub in_flight: bool,
+    /// To be sealed as soon as the flight is over.
+    due: bool,
+    open: Option<Open>,
+    key: Box<[u8]>,
+    used: Instant,
+}
+
+#[derive(Debug)]
+struct Open {
+    columns: Columns,
+    offsets: Vec<i64>,
+    serial: u64,
+}
+
+/// A buffer's rows, taken out to be written.
+#[derive(Debug)]
+pub(super) struct SealedRows {
+    pub columns: Columns,
+    /// The offset of each row's record, rising.
+    pub offsets: Vec<i64>,
+    pub bytes: usize,
+}
+
+/// What an append did.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Appended {
+    /// The buffer is new: its first offset is to be held.
+    pub opened: bool,
+    /// The buffer has reached its limit of rows or bytes.
+    pub full: bool,
+}
+
+/// The limits of one buffer.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct BufferLimits {
+    pub rows: usize,
+    pub bytes: usize,
+    pub age: Duration,
+}
+
+/// All open buffers of a job.
+#[derive(Debug)]
+pub(super) struct Buffers {
+    limits: BufferLimits,
+    types: [Vec<ColumnType>; 2],
+    ids: HashMap<Box<[u8]>, ChainId>,
+    chains: Vec<Option<Chain>>,
+    free: Vec<ChainId>,
+    bytes: usize,
+    /// Buffers in the order they were opened; a serial that is not the chain's any more was sealed.
+    ages: VecDeque<(Instant, ChainId, u64)>,
+    serial: u64,
+}
+
+/// What a chain without rows costs, about: its key twice, its path, the slot.
+const CHAIN_BYTES: usize = size_of::<Chain>() + 256;
+
+impl Buffers {
+    /// `types`: the columns of the table, then of its rejected sibling.
+    pub fn new(limits: BufferLimits, types: [Vec<ColumnType>; 2]) -> Self {
+        Self {
+            limits,
+            types,
+            ids: HashMap::new(),
+            chains: Vec::new(),
+            free: Vec::new(),
+            bytes: 0,
+            ages: VecDeque::new(),
+            serial: 0,
+        }
+    }
+
+    /// Bytes reserved by all chains and their open buffers.
+    pub fn bytes(&self) -> usize {
+        self.bytes
+    }
+
+    #[inline]
+    pub fn find(&self, key: &[u8]) -> Option<ChainId> {
+        self.ids.get(key).copied()
+    }
+
+    /// Adds a chain whose key is not there.
+    pub fn add(
+        &mut self,
+        key: &[u8],
+        side: Side,
+        source: &TopicPartition,
+        partition: PartitionKey,
+        now: Instant,
+    ) -> ChainId {
+        let chain = Chain {
+            side,
+            source: source.clone(),
+            partition,
+            end: None,
+            in_flight: false,
+            due: false,
+            open: None,
+            key: key.into(),
+            used: now,
+        };
+        let id = self.free.pop().unwrap_or_else(|| {
+            self.chains.push(None);
+            ChainId(self.chains.len() as u32 - 1)
+        });
+        self.chains[id.0 as usize] = Some(chain);
+        self.ids.insert(key.into(), id);
+        self.bytes += CHAIN_BYTES;
+        id
+    }
+
+    /// A chain that is known; an id is used only while it is.
+    pub fn chain(&self, id: ChainId) -> &Chain {
+        self.chains[id.0 as usize].as_ref().expect("a chain is used only while it is known")
+    }
+
+    pub fn chain_mut(&mut self, id: ChainId) -> &mut Chain {
+        self.chains[id.0 as usize].as_mut().expect("a chain is used only while it is known")
+    }
+
+    /// Appends a row of the record at `offset`.
+    #[inline]
+    pub fn append(&mut self, id: ChainId, row: &Row, offset: i64, now: Instant) -> Appended {
+        let chain = self.chains[id.0 as usize].as_mut().expect("a chain is used only while it is known");
+        let opened = chain.open.is_none();
+        let open = chain.open.get_or_insert_with(|| {
+            self.serial += 1;
+            self.ages.push_back((now, id, self.serial));
+            let columns = Columns::new(&self.types[chain.side as usize]);
+            self.bytes += columns.bytes();
+            Open { columns, offsets: Vec::new(), serial: self.serial }
+        });
+        let before = open.offsets.capacity();
+        open.offsets.push(offset);
+        self.bytes += open.columns.append(row) + (open.offsets.capacity() - before) * size_of::<i64>();
+        let full = open.columns.rows() >= self.limits.rows || open.columns.bytes() >= self.limits.bytes;
+        Appended { opened, full }
+    }
+
+    /// Takes a chain's rows out, unless it has none, or a flight: then they are due when the flight is over.
+    pub fn seal(&mut self, id: ChainId, now: Instant) -> Option<SealedRows> {
+        let chain = self.chains[id.0 as usize].as_mut().expect("a chain is used only while it is known");
+        if chain.in_flight {
+            chain.due = chain.open.is_some();
+            return None;
+        }
+        let open = chain.open.take()?;
+        chain.in_flight = true;
+        chain.due = false;
+        chain.used = now;
+        let bytes = bytes_of(&open);
+        self.bytes -= bytes;
+        Some(SealedRows { columns: open.columns, offsets: open.offsets, bytes })
+    }
+
+    /// Ends a chain's flight; tells whether it is due again.
+    pub fn landed(&mut self, id: ChainId, end: i64) -> bool {
+        let chain = self.chain_mut(id);
+        chain.in_flight = false;
+        chain.end = chain.end.max(Some(end));
+        chain.due
+    }
+
+    /// Buffers that have reached their age.
+    pub fn aged(&mut self, now: Instant) -> Vec<ChainId> {
+        let mut aged = Vec::new();
+        while let Some((opened, id, serial)) = self.ages.front().copied() {
+            let open = self.chains[id.0 as usize].as_ref().and_then(|chain| chain.open.as_ref());
+            let current = open.is_some_and(|open| open.serial == serial);
+            if current && now.duration_since(opened) < self.limits.age {
+                break;
+            }
+            self.ages.pop_front();
+            if current {
+                aged.push(id);
+            }
+        }
+        aged
+    }
+
+    /// The largest buffers that can be sealed now, until they hold at least so many bytes.
+    pub fn largest(&self, bytes: usize) -> Vec<ChainId> {
+        let mut sizes: Vec<(usize, ChainId)> = self
+            .known()
+            .filter(|(_, chain)| !chain.in_flight)
+            .filter_map(|(id, chain)| chain.open.as_ref().map(|open| (bytes_of(open), id)))
+            .collect();
+        sizes.sort_unstable_by(|a, b| b.cmp(a));
+        let mut sum = 0;
+        sizes
+            .into_iter()
+            .take_while(|(size, _)| {
+                let more = sum < bytes;
+                sum += size;
+                more
+            })
+            .map(|(_, id)| id)
+            .collect()
+    }
+
+    /// The chains that have rows; of one source, or of all.
+    pub fn with_rows(&self, source: Option<&TopicPartition>) -> Vec<ChainId> {
+        self.known()
+            .filter(|(_, chain)| chain.open.is_some() && source.is_none_or(|source| chain.source == *source))
+            .map(|(id, _)| id)
+            .collect()
+    }
+
+    /// Forgets a source's chains, with what they hold: its next owner reads it again.
+    pub fn forget_source(&mut self, source: &TopicPartition) {
+        let ids: Vec<ChainId> = self.known().filter(|(_, c)| c.source == *source).map(|(id, _)| id).collect();
+        ids.into_iter().for_each(|id| self.forget(id));
+    }
+
+    /// Forgets chains that have no rows, no flight, and have not been used since. Their end is looked up again when
+    /// they come back.
+    pub fn forget_idle(&mut self, since: Instant) {
+        let idle = |chain: &Chain| chain.open.is_none() && !chain.in_flight && chain.used < since;
+        let ids: Vec<ChainId> = self.known().filter(|(_, chain)| idle(chain)).map(|(id, _)| id).collect();
+        ids.into_iter().for_each(|id| self.forget(id));
+    }
+
+    fn forget(&mut self, id: ChainId) {
+        if let Some(chain) = self.chains[id.0 as usize].take() {
+            if let Some(open) = &chain.open {
+                self.bytes -= bytes_of(open);
+            }
+            self.bytes -= CHAIN_BYTES;
+            self.ids.remove(&chain.key);
+            self.free.push(id);
+        }
+    }
+
+    fn known(&self) -> impl Iterator<Item = (ChainId, &Chain)> {
+        self.chains.iter().enumerate().filter_map(|(i, chain)| Some((ChainId(i as u32), chain.as_ref()?)))
+    }
+}
+
+fn bytes_of(open: &Open) -> usize {
+    open.columns.bytes() + open.offsets.capacity() * size_of::<i64>()
+}

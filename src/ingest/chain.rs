@@ -1,0 +1,211 @@
+//! Defines the links of a chain: their names, and what their footers say (DESIGN §3).
+//!
+//! A link is the Parquet file `k-<topic>-<partition>[-e<epoch>]-<start>.parquet` in a partition's folder. It holds
+//! every row of the table's partition that the source's offsets `[start, end)` give. `start` is where the chain ended
+//! before, and is the name; `end` is in the footer. So two writers that know the same chain end aim at one name.
+//!
+//! Pure. Does not own reading or putting links: that is `write`'s.
+
+use std::collections::HashMap;
+use std::fmt;
+
+use sha2::{Digest, Sha256};
+
+use crate::error::{Error, Kind, Result};
+use crate::kafka::TopicPartition;
+
+/// A topic name longer than this is hashed, so that a link's name stays a file's name (255 bytes).
+const TOPIC_BYTES: usize = 150;
+/// The format of footers that this code writes; it reads no later one.
+const FORMAT: &str = "1";
+
+/// One source's chains: they are told apart by topic, partition and epoch.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub(super) struct ChainSource {
+    pub source: TopicPartition,
+    /// Above 0 where the user began new chains.
+    pub epoch: u32,
+}
+
+impl ChainSource {
+    /// What the names of the source's links begin with.
+    fn prefix(&self) -> String {
+        let topic = &*self.source.topic;
+        let topic =
+            if topic.len() > TOPIC_BYTES { format!("sha256.{}", hex(topic)) } else { topic.to_owned() };
+        match self.epoch {
+            0 => format!("k-{topic}-{}-", self.source.partition),
+            epoch => format!("k-{topic}-{}-e{epoch}-", self.source.partition),
+        }
+    }
+
+    pub fn link_name(&self, start: i64) -> String {
+        format!("{}{start:020}.parquet", self.prefix())
+    }
+
+    /// The start of a link of this source; `None` where the name is another's. (With the prefix taken off, what is
+    /// left of a link of a longer topic or of an epoch is no 20 digits.)
+    pub fn parse(&self, name: &str) -> Option<i64> {
+        let start = name.strip_prefix(&self.prefix())?.strip_suffix(".parquet")?;
+        let is_start = start.len() == 20 && start.bytes().all(|b| b.is_ascii_digit());
+        is_start.then(|| start.parse().ok()).flatten()
+    }
+}
+
+fn hex(text: &str) -> String {
+    Sha256::digest(text.as_bytes()).iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+/// What a link's footer says, as Parquet key-value metadata.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Footer {
+    pub chain: ChainSource,
+    pub start: i64,
+    pub end: i64,
+    /// The cluster that the topic is on.
+    pub cluster: String,
+    /// The topic's own id, which a topic made anew does not have; empty where it was not asked for.
+    pub topic_id: String,
+    pub spec: String,
+    /// Which run of which process wrote the link: how a writer knows its own after a lost answer.
+    pub writer: String,
+}
+
+impl Footer {
+    pub fn key_values(&self) -> Vec<(String, String)> {
+        [
+            ("format", FORMAT.to_owned()),
+            ("topic", self.chain.source.topic.to_string()),
+            ("partition", self.chain.source.partition.to_string()),
+            ("epoch", self.chain.epoch.to_string()),
+            ("start", self.start.to_string()),
+            ("end", self.end.to_string()),
+            ("cluster", self.cluster.clone()),
+            ("topic_id", self.topic_id.clone()),
+            ("spec", self.spec.clone()),
+            ("writer", self.writer.clone()),
+        ]
+        .map(|(key, value)| (format!("ticklake.{key}"), value))
+        .to_vec()
+    }
+
+    /// Reads a footer and checks it against the name it was found under.
+    pub fn parse(key_values: &HashMap<String, String>, chain: &ChainSource, start: i64) -> Result<Self> {
+        let text = |key: &str| {
+            key_values.get(&format!("ticklake.{key}")).cloned().ok_or_else(|| {
+                Error::new(Kind::Protocol, format!("the link's footer has no ticklake.{key}: it is no link"))
+            })
+        };
+        let number = |key: &str| -> Result<i64> {
+            let text = text(key)?;
+            text.parse().map_err(|e| {
+                Error::new(Kind::Protocol, format!("ticklake.{key} is no number"))
+                    .with("value", text)
+                    .because(e)
+            })
+        };
+        let format = text("format")?;
+        if format != FORMAT {
+            return Err(Error::new(Kind::Protocol, "the link was written by a later version: use that one")
+                .with("format", format));
+        }
+        let footer = Self {
+            chain: ChainSource {
+                source: TopicPartition::new(&text("topic")?, number("partition")? as i32),
+                epoch: number("epoch")? as u32,
+            },
+            start: number("start")?,
+            end: number("end")?,
+            cluster: text("cluster")?,
+            topic_id: text("topic_id")?,
+            spec: text("spec")?,
+            writer: text("writer")?,
+        };
+        if footer.chain != *chain || footer.start != start || footer.end <= start {
+            return Err(Error::new(
+                Kind::Protocol,
+                "the link's footer disagrees with its name: it was copied or damaged",
+            )
+            .with("footer", &footer));
+        }
+        Ok(footer)
+    }
+}
+
+impl fmt::Display for Footer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}-e{}[{}..{})", self.chain.source, self.chain.epoch, self.start, self.end)
+    }
+}
+
+/// The greatest link of a source's chain among the names in a folder: its start.
+pub(super) fn greatest<'a>(chain: &ChainSource, names: impl IntoIterator<Item = &'a str>) -> Option<i64> {
+    names.into_iter().filter_map(|name| chain.parse(name)).max()
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn chain(topic: &str, partition: i32, epoch: u32) -> ChainSource {
+        ChainSource { source: TopicPartition::new(topic, partition), epoch }
+    }
+
+    proptest! {
+        #[test]
+        fn a_name_is_one_chains_only(
+            a in ("[a-z0-9._-]{1,8}", 0..12i32, 0..3u32),
+            b in ("[a-z0-9._-]{1,8}", 0..12i32, 0..3u32),
+            start in 0..i64::MAX,
+        ) {
+            let (a, b) = (chain(&a.0, a.1, a.2), chain(&b.0, b.1, b.2));
+            let name = a.link_name(start);
+            prop_assert_eq!(a.parse(&name), Some(start));
+            if a != b {
+                prop_assert_eq!(b.parse(&name), None);
+            }
+        }
+
+        #[test]
+        fn names_sort_as_their_starts(a in 0..i64::MAX, b in 0..i64::MAX) {
+            let chain = chain("ticks", 3, 0);
+            prop_assert_eq!(chain.link_name(a).cmp(&chain.link_name(b)), a.cmp(&b));
+        }
+    }
+
+    #[test]
+    fn names() {
+        assert_eq!(chain("_t", 3, 0).link_name(17), "k-_t-3-00000000000000000017.parquet");
+        assert_eq!(chain("t", 3, 2).link_name(17), "k-t-3-e2-00000000000000000017.parquet");
+        let long = chain(&"x".repeat(249), 3, 0).link_name(i64::MAX);
+        assert!(long.starts_with("k-sha256.") && long.len() < 255, "{long}");
+        assert_eq!(
+            greatest(
+                &chain("t", 3, 0),
+                ["k-t-3-00000000000000000017.parquet", "k-t-3-e9-00000000000000000099.parquet", "x"]
+            ),
+            Some(17)
+        );
+    }
+
+    #[test]
+    fn footers_come_back() {
+        let footer = Footer {
+            chain: chain("ticks", 3, 1),
+            start: 5,
+            end: 9,
+            cluster: "c".into(),
+            topic_id: String::new(),
+            spec: "s".into(),
+            writer: "w".into(),
+        };
+        let read: HashMap<_, _> = footer.key_values().into_iter().collect();
+        assert_eq!(Footer::parse(&read, &footer.chain, 5).unwrap(), footer);
+        for (chain, start) in [(chain("ticks", 3, 0), 5), (chain("ticks", 3, 1), 6)] {
+            let e = Footer::parse(&read, &chain, start).unwrap_err();
+            assert!(e.to_string().contains("disagrees with its name"), "{e}");
+        }
+    }
+}

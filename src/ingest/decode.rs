@@ -1,0 +1,500 @@
+//! Turns a Kafka record's bytes into rows: JSON to typed values, by the table's spec.
+//!
+//! It never fails as a whole: each record, or each element of an array of records, is a row, skipped or rejected with
+//! a reason (its fate), and which of them depends on nothing but the record and the spec (DESIGN §3.7).
+//!
+//! Feeds repeat the order of their fields. So each object remembers the order it saw last and expects it again: a
+//! field costs one comparison of its name and one pass over its value. A field out of order costs a lookup.
+//!
+//! Does not own where a row goes (`route`) nor the memory it stays in (`buffer`).
+
+use std::collections::HashMap;
+
+use super::convert::{Kind, Landing};
+use super::json::{Broken, Cursor, Parsed, Quoted, Shape, deeper, unescape};
+use super::row::{Reason, Row, Value};
+use crate::kafka::Record;
+use crate::table::Spec;
+use crate::table::pointer::Pointer;
+use crate::table::spec::{PartitionSource, Source};
+
+/// An object remembers the order of so many fields.
+const ORDER_MAX: usize = 1024;
+
+/// What becomes of a record, or of an element of its array.
+#[derive(Debug)]
+pub(super) enum Fate<'a> {
+    Row { row: &'a Row, element: Option<i32>, value: &'a [u8] },
+    Skipped,
+    Rejected(Rejection<'a>),
+}
+
+#[derive(Debug)]
+pub(super) struct Rejection<'a> {
+    pub reason: Reason,
+    /// The column, or the partition column, that it was for.
+    pub column: Option<&'a str>,
+    /// Which element of the message's array; `None` is the whole message.
+    pub element: Option<i32>,
+    /// The message, or the element's text.
+    pub value: Option<&'a [u8]>,
+}
+
+/// Decodes the records of one table. Memory: one row, and the names and orders of fields that were seen.
+#[derive(Debug)]
+pub(super) struct Decoder {
+    slots: Vec<Slot>,
+    nodes: Vec<Node>,
+    actions: Vec<Action>,
+    /// Slots that take the whole record (the empty pointer).
+    whole: Vec<usize>,
+    /// Slots that come from the Kafka record.
+    envelope: Vec<(usize, Source)>,
+    /// The slot of the `only` condition, which is true for rows.
+    only: Option<usize>,
+    records: Pointer,
+    row: Row,
+    /// How sure the value in a slot is: 0 unset, 1 by a name of another case, 2 by its exact name or pointer.
+    filled: Vec<u8>,
+}
+
+#[derive(Debug)]
+struct Slot {
+    name: String,
+    kind: Kind,
+    /// Something was found for it, in any record.
+    seen: bool,
+}
+
+/// An object (or array) on the way to a value.
+#[derive(Debug, Default)]
+struct Node {
+    exact: HashMap<Vec<u8>, u32>,
+    /// By lower-case name: fields that are compared without case. Only the record itself has them.
+    loose: HashMap<Vec<u8>, u32>,
+    order: Vec<Expected>,
+}
+
+#[derive(Debug, Default)]
+struct Expected {
+    /// The name as it stood there, from its quote to its colon.
+    name: Vec<u8>,
+    action: u32,
+}
+
+/// What to do with a field's value.
+#[derive(Clone, Debug, Default)]
+struct Action {
+    /// Slots, and whether the name was exactly theirs.
+    targets: Vec<(usize, bool)>,
+    below: Option<usize>,
+}
+
+/// The action of a field that nothing is taken from.
+const IGNORE: u32 = 0;
+
+impl Decoder {
+    pub fn new(spec: &Spec) -> Self {
+        let mut decoder = Self {
+            slots: Vec::new(),
+            nodes: vec![Node::default()],
+            actions: vec![Action::default()],
+            whole: Vec::new(),
+            envelope: Vec::new(),
+            only: None,
+            records: spec.records.clone(),
+            row: Row::default(),
+            filled: Vec::new(),
+        };
+        let mut loose: HashMap<Vec<u8>, Vec<usize>> = HashMap::new();
+        for column in &spec.columns {
+            let kind = Kind::of(&column.column.column_type, column.format.as_ref());
+            decoder.add(&column.column.name, kind, &column.source, &mut loose);
+        }
+        for field in &spec.partitions {
+            if let PartitionSource::Source(source, format) = &field.of {
+                let kind = Kind::of_partition(field.transform, format.as_ref());
+                decoder.add(&field.name, kind, source, &mut loose);
+            }
+        }
+        if let Some(only) = &spec.only {
+            decoder.only = Some(decoder.slots.len());
+            let source = Source::Pointer(only.pointer.clone());
+            decoder.add("ticklake.only", Kind::Only(only.value.clone()), &source, &mut loose);
+        }
+        decoder.add_loose(&loose);
+        decoder.row.values = vec![Value::Null; decoder.slots.len()];
+        decoder.filled = vec![0; decoder.slots.len()];
+        decoder
+    }
+
+    fn add(&mut self, name: &str, kind: Kind, source: &Source, loose: &mut HashMap<Vec<u8>, Vec<usize>>) {
+        let slot = self.slots.len();
+        self.slots.push(Slot { name: name.to_owned(), kind, seen: false });
+        match source {
+            Source::Field(field) => {
+                loose.entry(field.to_ascii_lowercase().into_bytes()).or_default().push(slot)
+            }
+            Source::Pointer(pointer) => self.add_pointer(pointer.tokens(), slot),
+            _ => {
+                self.slots[slot].seen = true; // it may be null in every record, and no name is misspelled
+                self.envelope.push((slot, source.clone()));
+            }
+        }
+    }
+
+    fn add_pointer(&mut self, tokens: &[String], slot: usize) {
+        let Some((last, way)) = tokens.split_last() else {
+            self.whole.push(slot);
+            return;
+        };
+        let mut node = 0;
+        for token in way {
+            let action = self.action(node, token);
+            node = match self.actions[action].below {
+                Some(below) => below,
+                None => {
+                    self.nodes.push(Node::default());
+                    self.actions[action].below = Some(self.nodes.len() - 1);
+                    self.nodes.len() - 1
+                }
+            };
+        }
+        let action = self.action(node, last);
+        self.actions[action].targets.push((slot, true));
+    }
+
+    /// The action of a name in a node, made where it is new.
+    fn action(&mut self, node: usize, name: &str) -> usize {
+        let new = self.actions.len() as u32;
+        let action = *self.nodes[node].exact.entry(name.as_bytes().to_vec()).or_insert(new);
+        if action == new {
+            self.actions.push(Action::default());
+        }
+        action as usize
+    }
+
+    /// Adds the fields that are compared without case. An action for each spelling that differs in what it does:
+    /// the exact lower-case one, each that a pointer names, and all others.
+    fn add_loose(&mut self, loose: &HashMap<Vec<u8>, Vec<usize>>) {
+        let pointed: Vec<(Vec<u8>, u32)> = self.nodes[0].exact.iter().map(|(n, a)| (n.clone(), *a)).collect();
+        for (name, action) in pointed {
+            if let Some(slots) = loose.get(&name.to_ascii_lowercase()) {
+                let exact = name.to_ascii_lowercase() == name;
+                let targets = slots.iter().map(|slot| (*slot, exact));
+                self.actions[action as usize].targets.extend(targets);
+            }
+        }
+        for (lower, slots) in loose {
+            for exact in [true, false] {
+                let targets = slots.iter().map(|slot| (*slot, exact)).collect();
+                let action = self.actions.len() as u32;
+                self.actions.push(Action { targets, below: None });
+                if exact {
+                    self.nodes[0].exact.entry(lower.clone()).or_insert(action);
+                } else {
+                    self.nodes[0].loose.insert(lower.clone(), action);
+                }
+            }
+        }
+    }
+
+    /// Columns and partitions for which nothing was found yet.
+    pub fn unmatched(&self) -> Vec<&str> {
+        self.slots.iter().filter(|slot| !slot.seen).map(|slot| slot.name.as_str()).collect()
+    }
+
+    /// Decodes a record. `sink` is given the fate of each row in it, in order; there is at least one.
+    pub fn decode(
+        &mut self,
+        topic: &str,
+        partition: i32,
+        record: &Record<'_>,
+        sink: &mut dyn FnMut(Fate<'_>),
+    ) {
+        let Some(value) = record.value else {
+            return sink(rejected(Reason::Tombstone, None, None));
+        };
+        let mut cursor = Cursor::new(value);
+        cursor.space();
+        if cursor.rest().is_empty() {
+            return sink(rejected(Reason::Empty, None, Some(value)));
+        }
+        if std::str::from_utf8(value).is_err() {
+            return sink(rejected(Reason::InvalidUtf8, None, Some(value)));
+        }
+        let envelope = Envelope { topic, partition, record };
+        if self.records.is_root() && cursor.peek() == Some(b'{') {
+            // The common case: the message is the record, and it is read once.
+            let parsed = self.record(&envelope, &mut cursor).and_then(|()| cursor.end());
+            return sink(match parsed {
+                Ok(()) => self.fate(None, value),
+                Err(broken) => rejected(broken.into(), None, Some(value)),
+            });
+        }
+        match self.elements(value) {
+            Err(reason) => sink(rejected(reason, None, Some(value))),
+            Ok(elements) if elements.is_empty() => sink(Fate::Skipped),
+            Ok(elements) => {
+                for (index, text) in elements {
+                    let index = index.map(|i| i as i32);
+                    let mut cursor = Cursor::new(text);
+                    let fate = match self.record(&envelope, &mut cursor) {
+                        Ok(()) => self.fate(index, text),
+                        Err(broken) => rejected(broken.into(), index, Some(text)),
+                    };
+                    sink(fate);
+                }
+            }
+        }
+    }
+
+    /// The texts of the records in a message, which is read as a whole first: a message that is broken anywhere gives
+    /// no row at all.
+    fn elements<'a>(&self, message: &'a [u8]) -> Result<Vec<(Option<usize>, &'a [u8])>, Reason> {
+        let mut cursor = Cursor::new(message);
+        cursor.space();
+        let found = find(&mut cursor, self.records.tokens(), 0)?;
+        cursor.end()?;
+        let text = found.ok_or(Reason::NoRecords)?;
+        let mut cursor = Cursor::new(text);
+        match cursor.shape()? {
+            Shape::Null => Ok(Vec::new()),
+            Shape::Array => {
+                let mut elements = Vec::new();
+                cursor.elements(0, |cursor, index, depth| {
+                    elements.push((Some(index), cursor.skip(depth)?));
+                    Ok(())
+                })?;
+                Ok(elements)
+            }
+            _ => Ok(vec![(None, text)]),
+        }
+    }
+
+    /// Reads one record into the row.
+    fn record(&mut self, envelope: &Envelope<'_>, cursor: &mut Cursor<'_>) -> Parsed<()> {
+        self.row.clear();
+        self.filled.fill(0);
+        self.take_envelope(envelope);
+        let start = *cursor;
+        match cursor.shape()? {
+            Shape::Object => self.object(cursor, 0, 0)?,
+            _ => {
+                cursor.skip(0)?;
+            }
+        }
+        for i in 0..self.whole.len() {
+            self.assign(self.whole[i], true, &mut start.clone(), 0)?;
+        }
+        Ok(())
+    }
+
+    fn take_envelope(&mut self, envelope: &Envelope<'_>) {
+        let Envelope { topic, partition, record } = envelope;
+        for (slot, source) in &self.envelope {
+            let bytes = match source {
+                Source::Key => record.key,
+                Source::Header(name) => record.header(name),
+                Source::Topic => Some(topic.as_bytes()),
+                Source::Timestamp => {
+                    self.row.values[*slot] = record.timestamp.map_or(Value::Null, Value::Int);
+                    continue;
+                }
+                Source::Partition => {
+                    self.row.values[*slot] = Value::Int(i64::from(*partition));
+                    continue;
+                }
+                Source::Offset => {
+                    self.row.values[*slot] = Value::Int(record.offset);
+                    continue;
+                }
+                Source::Field(_) | Source::Pointer(_) => continue,
+            };
+            match bytes {
+                None => {}
+                Some(bytes) if self.slots[*slot].kind.is_text() && std::str::from_utf8(bytes).is_err() => {
+                    self.row.values[*slot] = Value::Bad(Reason::InvalidUtf8);
+                }
+                Some(bytes) => self.row.set_text(*slot, bytes),
+            }
+        }
+    }
+
+    /// Judges the row that was read.
+    fn fate<'a>(&'a self, element: Option<i32>, text: &'a [u8]) -> Fate<'a> {
+        if self.only.is_some_and(|slot| self.row.values[slot] != Value::Bool(true)) {
+            return Fate::Skipped;
+        }
+        if self.whole.is_empty() && text.iter().find(|b| !b.is_ascii_whitespace()) != Some(&b'{') {
+            return rejected(Reason::NotAnObject, element, Some(text));
+        }
+        for (slot, value) in self.slots.iter().zip(&self.row.values) {
+            if let Value::Bad(reason) = value {
+                let column = Some(slot.name.as_str());
+                return Fate::Rejected(Rejection { reason: *reason, column, element, value: Some(text) });
+            }
+        }
+        Fate::Row { row: &self.row, element, value: text }
+    }
+
+    fn object(&mut self, cursor: &mut Cursor<'_>, node: usize, depth: usize) -> Parsed<()> {
+        let below = deeper(depth)?;
+        cursor.expect(b'{')?;
+        cursor.space();
+        if cursor.eat(b'}') {
+            return Ok(());
+        }
+        for turn in 0.. {
+            let action = match self.nodes[node].order.get(turn) {
+                Some(expected) if cursor.rest().starts_with(&expected.name) => {
+                    cursor.advance(expected.name.len());
+                    expected.action
+                }
+                _ => self.learn(cursor, node, turn)?,
+            };
+            cursor.space();
+            self.act(action, cursor, below)?;
+            cursor.space();
+            if !cursor.eat(b',') {
+                break;
+            }
+            cursor.space();
+        }
+        cursor.expect(b'}')
+    }
+
+    /// Reads a field's name that was not expected here, and expects it here from now on.
+    fn learn(&mut self, cursor: &mut Cursor<'_>, node: usize, turn: usize) -> Parsed<u32> {
+        let start = cursor.position();
+        let name = cursor.string()?;
+        cursor.space();
+        cursor.expect(b':')?;
+        let action = self.nodes[node].action_of(name)?;
+        let order = &mut self.nodes[node].order;
+        if turn < ORDER_MAX {
+            if turn == order.len() {
+                order.push(Expected::default());
+            }
+            let expected = &mut order[turn];
+            expected.name.clear();
+            expected.name.extend_from_slice(cursor.since(start));
+            expected.action = action;
+        }
+        Ok(action)
+    }
+
+    /// Does with a value what its name says.
+    #[inline]
+    fn act(&mut self, action: u32, cursor: &mut Cursor<'_>, depth: usize) -> Parsed<()> {
+        let Action { targets, below } = &self.actions[action as usize];
+        match (targets.as_slice(), *below) {
+            (&[(slot, exact)], None) => self.assign(slot, exact, cursor, depth),
+            ([], None) => cursor.skip(depth).map(|_| ()),
+            (targets, below) => {
+                let start = *cursor;
+                let targets = targets.to_vec(); // several uses of one value are rare
+                cursor.skip(depth)?;
+                for (slot, exact) in targets {
+                    self.assign(slot, exact, &mut start.clone(), depth)?;
+                }
+                match below {
+                    Some(node) => self.descend(&mut start.clone(), node, depth),
+                    None => Ok(()),
+                }
+            }
+        }
+    }
+
+    /// Goes on into a value that a pointer leads through. An array's fields are its indices (RFC 6901).
+    fn descend(&mut self, cursor: &mut Cursor<'_>, node: usize, depth: usize) -> Parsed<()> {
+        match cursor.shape()? {
+            Shape::Object => self.object(cursor, node, depth),
+            Shape::Array => cursor.elements(depth, |cursor, index, below| {
+                let action = self.nodes[node].exact.get(index.to_string().as_bytes()).copied();
+                self.act(action.unwrap_or(IGNORE), cursor, below)
+            }),
+            _ => Ok(()),
+        }
+    }
+
+    /// Reads a value into a slot, unless a surer name has filled it. Of equal names the last one counts.
+    #[inline]
+    fn assign(&mut self, slot: usize, exact: bool, cursor: &mut Cursor<'_>, depth: usize) -> Parsed<()> {
+        let sureness = 1 + u8::from(exact);
+        if self.filled[slot] > sureness {
+            return cursor.skip(depth).map(|_| ());
+        }
+        self.filled[slot] = sureness;
+        let to = &mut self.slots[slot];
+        to.seen = true;
+        self.row.values[slot] = to.kind.read(cursor, depth, &mut Landing { text: &mut self.row.text })?;
+        Ok(())
+    }
+}
+
+impl Node {
+    fn action_of(&self, name: Quoted<'_>) -> Parsed<u32> {
+        let mut unescaped = Vec::new();
+        let name = if name.escaped {
+            unescape(name, &mut unescaped)?;
+            &unescaped
+        } else {
+            name.raw
+        };
+        let found = self.exact.get(name).or_else(|| self.loose.get(&name.to_ascii_lowercase()));
+        Ok(found.copied().unwrap_or(IGNORE))
+    }
+}
+
+/// The Kafka record around a row.
+struct Envelope<'a> {
+    topic: &'a str,
+    partition: i32,
+    record: &'a Record<'a>,
+}
+
+fn rejected<'a>(reason: Reason, element: Option<i32>, value: Option<&'a [u8]>) -> Fate<'a> {
+    Fate::Rejected(Rejection { reason, column: None, element, value })
+}
+
+/// Passes a value, and gives the text of the value inside it that a pointer leads to; of equal names the last.
+fn find<'a>(cursor: &mut Cursor<'a>, tokens: &[String], depth: usize) -> Parsed<Option<&'a [u8]>> {
+    let Some((token, rest)) = tokens.split_first() else {
+        return cursor.skip(depth).map(Some);
+    };
+    let mut found = None;
+    match cursor.shape()? {
+        Shape::Object => cursor.members(depth, |cursor, name, below| {
+            let mut text = Vec::new();
+            unescape(name, &mut text)?;
+            if text == token.as_bytes() {
+                found = find(cursor, rest, below)?;
+            } else {
+                cursor.skip(below)?;
+            }
+            Ok(())
+        })?,
+        Shape::Array => cursor.elements(depth, |cursor, index, below| {
+            if *token == index.to_string() {
+                found = find(cursor, rest, below)?;
+            } else {
+                cursor.skip(below)?;
+            }
+            Ok(())
+        })?,
+        _ => {
+            cursor.skip(depth)?;
+        }
+    }
+    Ok(found)
+}
+
+impl std::convert::From<Broken> for Reason {
+    fn from(broken: Broken) -> Self {
+        match broken {
+            Broken::Malformed => Self::Malformed,
+            Broken::TooDeep => Self::TooDeep,
+        }
+    }
+}

@@ -1,0 +1,712 @@
+//! The loop of a job: it owns all state, and every change of it happens here, one event after the other.
+//!
+//!     deliveries ─▶ place ─▶ buffers ─ seal ─▶ flight (write::land) ─▶ registry ─ register ─▶ frontier ─▶ commit
+//!
+//! Does not own how records become rows (`place`), links (`write`) or partitions of the catalog (`register`), and
+//! knows no rdkafka: it talks to sources over channels. Time is tokio's, so that a test can pause it.
+
+use std::collections::HashMap;
+use std::sync::{Arc, mpsc as std_mpsc};
+
+use tokio::sync::{Semaphore, watch};
+use tokio::task::JoinSet;
+use tokio::time::{Duration, Instant, MissedTickBehavior};
+use tracing::{debug, info, warn};
+
+use super::buffer::{ChainId, Side};
+use super::chain::ChainSource;
+use super::frontier::Frontier;
+use super::place::Placer;
+use super::register::{Registry, Waiting, register};
+use super::specs::Specs;
+use super::start::{CommitMark, Start, start};
+use super::write::{Landed, Origin, Seal, Target, land};
+use super::{Limits, Progress};
+use crate::catalog::Catalog;
+use crate::error::{self, Error, Kind, Result};
+use crate::kafka::source::Reply;
+use crate::kafka::{
+    Commit, Delivery, FromSources, Offer, RecordSet, SourceCommand, SourceEvent, TopicPartition,
+};
+use crate::table::PartitionKey;
+
+/// Ages, commits and progress are looked at so often.
+const TICK: Duration = Duration::from_millis(100);
+const PROGRESS: Duration = Duration::from_secs(1);
+/// Another member's progress is asked for so often, while a batch waits for it.
+const OTHERS: Duration = Duration::from_secs(1);
+/// A chain without rows is forgotten after this; its end is looked up again if it comes back.
+const CHAIN_IDLE: Duration = Duration::from_secs(1800);
+/// After so many rows a column that nothing was found for is worth a word.
+const ROWS_TELLING: u64 = 5000;
+
+/// What a pipeline is given; it stays as it is.
+#[derive(Clone, Debug)]
+pub(super) struct Plan {
+    /// The table, and its rejected sibling.
+    pub targets: [Arc<Target>; 2],
+    pub catalog: Arc<dyn Catalog>,
+    pub specs: Arc<Specs>,
+    pub origin: Origin,
+    pub epoch: u32,
+    pub from: super::From,
+    pub until_end: bool,
+    pub limits: Limits,
+    /// The high watermarks of the sources that held records at the start.
+    pub ends: HashMap<TopicPartition, i64>,
+    /// How to reach each topic's source.
+    pub commands: HashMap<String, std_mpsc::Sender<SourceCommand>>,
+}
+
+pub(super) struct Pipeline {
+    plan: Plan,
+    placer: Placer,
+    sources: HashMap<TopicPartition, SourceState>,
+    /// Numbers sources in the buffers' keys.
+    numbers: HashMap<TopicPartition, u32>,
+    /// Committed offsets that were confirmed. They stay when a source is revoked, as its last confirmation comes then.
+    confirmed: HashMap<TopicPartition, i64>,
+    /// Topics whose source has joined its group.
+    joined: std::collections::HashSet<String>,
+    flights: JoinSet<Flight>,
+    flight_bytes: usize,
+    writes: Arc<Semaphore>,
+    /// Links whose chain ends beyond what is known of the topic: the broker is being asked.
+    unverified: Vec<Verify>,
+    registry: Registry,
+    registering: JoinSet<(Side, Vec<PartitionKey>, Result<usize>)>,
+    leaving: Option<Leaving>,
+    draining: Option<Drain>,
+    progress: Progress,
+    committed_at: Instant,
+    others_asked: Instant,
+    warned_unmatched: bool,
+}
+
+/// One assigned source.
+#[derive(Debug)]
+struct SourceState {
+    assignment: u64,
+    number: u32,
+    frontier: Frontier,
+    /// The highest watermark that is known.
+    high: i64,
+    /// The offset at which a batch stops reading.
+    stop_at: i64,
+    /// The last offset that was asked to be committed.
+    asked: i64,
+    leaving: bool,
+}
+
+/// A link that was on its way, and what became of it.
+struct Flight {
+    side: Side,
+    partition: PartitionKey,
+    /// Whose hold it ends.
+    waiting: Waiting,
+    bytes: usize,
+    landed: Result<Landed>,
+}
+
+struct Verify {
+    side: Side,
+    partition: PartitionKey,
+    waiting: Waiting,
+    chain_end: i64,
+}
+
+/// A revoke that waits for what is on its way.
+struct Leaving {
+    sources: Vec<TopicPartition>,
+    reply: Reply<Vec<Commit>>,
+    deadline: Instant,
+}
+
+/// The end of the job: nothing is read any more.
+#[derive(Clone, Copy)]
+struct Drain {
+    deadline: Option<Instant>,
+}
+
+impl Pipeline {
+    pub fn new(plan: Plan, placer: Placer) -> Self {
+        let now = Instant::now();
+        Self {
+            writes: Arc::new(Semaphore::new(plan.limits.writes)),
+            registry: Registry::new(plan.limits.catalog_ttl),
+            plan,
+            placer,
+            sources: HashMap::new(),
+            numbers: HashMap::new(),
+            confirmed: HashMap::new(),
+            joined: std::collections::HashSet::new(),
+            flights: JoinSet::new(),
+            flight_bytes: 0,
+            unverified: Vec::new(),
+            registering: JoinSet::new(),
+            leaving: None,
+            draining: None,
+            progress: Progress::default(),
+            committed_at: now,
+            others_asked: now,
+            warned_unmatched: false,
+        }
+    }
+
+    /// Runs until the end, `stop`, or an error. Then the sources have been told to stop, with their last offsets.
+    pub async fn run(
+        &mut self,
+        from: &mut FromSources,
+        stop: &mut watch::Receiver<bool>,
+        progress: &watch::Sender<Progress>,
+    ) -> Result<()> {
+        let mut tick = tokio::time::interval(TICK);
+        tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let mut told = Instant::now();
+        loop {
+            if *stop.borrow() && self.draining.is_none() {
+                info!("stopping: sealing, writing, registering and committing what was read");
+                self.drain(Some(self.plan.limits.drain_deadline));
+            }
+            if self.draining.is_none() && self.is_at_the_end() {
+                self.drain(None);
+            }
+            if self.is_drained() {
+                break;
+            }
+            tokio::select! {
+                biased;
+                event = from.events.recv() => match event {
+                    Some(event) => self.on_event(event).await?,
+                    None => return Err(Error::new(Kind::Kafka, "the sources are gone")),
+                },
+                Some(flight) = self.flights.join_next() => self.on_flight(joined(flight)?)?,
+                Some(registered) = self.registering.join_next() => self.on_registered(joined(registered)?)?,
+                _ = tick.tick() => self.on_tick(),
+                changed = stop.changed(), if self.draining.is_none() && !*stop.borrow() => {
+                    // A sender that is gone asks for nothing any more; waiting for it would spin.
+                    if changed.is_err() {
+                        self.drain(Some(self.plan.limits.drain_deadline));
+                    }
+                }
+                delivery = from.deliveries.recv(), if self.is_reading() => {
+                    if let Some(delivery) = delivery {
+                        self.on_delivery(delivery);
+                    }
+                }
+            }
+            self.start_registering();
+            self.let_go();
+            if told.elapsed() >= PROGRESS {
+                told = Instant::now();
+                let _ = progress.send(self.progress());
+            }
+        }
+        let _ = progress.send(self.progress());
+        Ok(())
+    }
+
+    /// What is done so far.
+    pub fn progress(&self) -> Progress {
+        let counts = self.placer.shelves.counts;
+        let left = |s: &SourceState| (s.stop_at.min(s.high) - s.frontier.position()).max(0) as u64;
+        Progress {
+            rows: counts.rows,
+            rejected: counts.rejected,
+            skipped: counts.skipped,
+            lag_records: (!self.joined.is_empty()).then(|| self.sources.values().map(left).sum()),
+            buffered_bytes: (self.placer.shelves.buffers.bytes() + self.flight_bytes) as u64,
+            ..self.progress.clone()
+        }
+    }
+
+    /// The offsets to commit now, of one topic.
+    pub fn commits(&mut self, topic: &str) -> Vec<Commit> {
+        let of_topic: Vec<TopicPartition> =
+            self.sources.keys().filter(|source| *source.topic == *topic).cloned().collect();
+        of_topic.iter().filter_map(|source| self.commit_of(source)).collect()
+    }
+
+    /// Counts a commit that went through.
+    pub fn on_committed(&mut self, outcome: Result<Vec<Commit>>) -> Result<()> {
+        for commit in outcome? {
+            if let Some(confirmed) = self.confirmed.get_mut(&commit.source) {
+                self.progress.offsets_committed += (commit.offset - *confirmed).max(0) as u64;
+                *confirmed = commit.offset.max(*confirmed);
+            }
+        }
+        Ok(())
+    }
+
+    /// Has what was asked to be committed and is not confirmed asked for again.
+    pub fn ask_again(&mut self) {
+        for (source, state) in &mut self.sources {
+            state.asked = self.confirmed.get(source).copied().unwrap_or(-1);
+        }
+    }
+
+    async fn on_event(&mut self, event: SourceEvent) -> Result<()> {
+        match event {
+            SourceEvent::Found { .. } => Ok(()),
+            SourceEvent::Assigned { topic, assignment, offers, reply } => {
+                let starts = self.take(assignment, offers).await?;
+                self.joined.insert(topic);
+                reply.send(starts);
+                Ok(())
+            }
+            SourceEvent::Revoked { sources, lost, reply } => {
+                self.give_up(sources, lost, reply);
+                Ok(())
+            }
+            SourceEvent::Watermark { source, high } => self.verify(&source, high),
+            SourceEvent::GroupOffsets(offsets) => {
+                self.note_others(&offsets);
+                Ok(())
+            }
+            SourceEvent::Committed(outcome) => {
+                if let Err(e) = self.on_committed(outcome) {
+                    warn!(error = error::chain(&e), "offsets were not committed; trying again");
+                    self.ask_again();
+                }
+                Ok(())
+            }
+            SourceEvent::Failed(e) => Err(e),
+        }
+    }
+
+    /// Takes newly assigned sources, and says where they start.
+    async fn take(&mut self, assignment: u64, offers: Vec<Offer>) -> Result<Vec<(TopicPartition, i64)>> {
+        let mark = self.mark();
+        let mut starts = Vec::with_capacity(offers.len());
+        for offer in offers {
+            let start = start(&offer, self.plan.from, &mark);
+            match &start {
+                Start::Committed { spec, .. } => self.plan.specs.follow(spec).await?,
+                Start::Beginning { .. } => {}
+                Start::Skip { offset, from } => self.record_gap(&offer.source, *from, *offset).await?,
+            }
+            let next = self.numbers.len() as u32;
+            let number = *self.numbers.entry(offer.source.clone()).or_insert(next);
+            let committed = offer.committed.as_ref().map(|(offset, _)| *offset);
+            self.confirmed.insert(offer.source.clone(), committed.unwrap_or(0).min(start.offset()));
+            let end = self.plan.ends.get(&offer.source).copied().unwrap_or(0);
+            let state = SourceState {
+                assignment,
+                number,
+                frontier: Frontier::new(start.offset()),
+                high: offer.high_watermark,
+                stop_at: if self.plan.until_end { end } else { i64::MAX },
+                asked: committed.unwrap_or(-1),
+                leaving: false,
+            };
+            // Under the eager protocol a source may come again without having been revoked.
+            self.placer.shelves.buffers.forget_source(&offer.source);
+            starts.push((offer.source.clone(), start.offset()));
+            self.sources.insert(offer.source, state);
+        }
+        Ok(starts)
+    }
+
+    /// Leaves a note of records that are skipped on purpose, where `verify` finds it.
+    async fn record_gap(&self, source: &TopicPartition, from: i64, to: i64) -> Result<()> {
+        warn!(%source, from, to, "records are skipped, as --from says");
+        let chain = ChainSource { source: source.clone(), epoch: self.plan.epoch };
+        let name = chain.link_name(to).replace(".parquet", ".json");
+        let note = serde_json::json!({
+            "topic": &*source.topic, "partition": source.partition, "epoch": self.plan.epoch,
+            "from": from, "to": to, "cluster": self.plan.origin.cluster, "why": "--from",
+        });
+        let gaps = self.plan.targets[0].folder.folder("_ticklake/gaps")?;
+        gaps.create(&name, note.to_string().into()).await.map(|_| ())
+    }
+
+    /// Gives sources up: seals and writes what they have, and answers when it is durable.
+    fn give_up(&mut self, sources: Vec<TopicPartition>, lost: bool, reply: Reply<Vec<Commit>>) {
+        if lost {
+            // They are another's already: what is written now would only meet its links.
+            sources.iter().for_each(|source| self.forget(source));
+            return reply.send(Vec::new());
+        }
+        for source in &sources {
+            if let Some(state) = self.sources.get_mut(source) {
+                state.leaving = true;
+            }
+            let ids = self.placer.shelves.buffers.with_rows(Some(source));
+            ids.into_iter().for_each(|id| self.seal(id));
+        }
+        let deadline = Instant::now() + self.plan.limits.drain_deadline;
+        self.leaving = Some(Leaving { sources, reply, deadline });
+    }
+
+    /// Answers a revoke when nothing of its sources is on its way, or at its deadline.
+    fn let_go(&mut self) {
+        let Some(leaving) = &self.leaving else { return };
+        let is_clear = |source| self.sources.get(source).is_none_or(|state| state.frontier.is_clear());
+        let clear = leaving.sources.iter().all(is_clear);
+        if !clear && Instant::now() < leaving.deadline {
+            return;
+        }
+        if let Some(Leaving { sources, reply, .. }) = self.leaving.take() {
+            if !clear {
+                warn!(?sources, "revoked before everything was durable: the next owner reads the rest again");
+            }
+            self.ask_again();
+            let commits = sources.iter().filter_map(|source| self.commit_of(source)).collect();
+            reply.send(commits);
+            sources.iter().for_each(|source| self.forget(source));
+        }
+    }
+
+    fn forget(&mut self, source: &TopicPartition) {
+        self.placer.shelves.buffers.forget_source(source);
+        self.sources.remove(source);
+    }
+
+    fn on_delivery(&mut self, delivery: Delivery) {
+        match delivery {
+            Delivery::Records(set) => self.on_records(&set),
+            Delivery::Ended { source, assignment } => {
+                if let Some(state) =
+                    self.sources.get_mut(&source).filter(|s| s.assignment == assignment && !s.leaving)
+                {
+                    // Markers of transactions are offsets without a record: nothing is left below the watermark.
+                    let end = state.high.min(state.stop_at);
+                    state.frontier.advance(end);
+                }
+            }
+        }
+        self.keep_budget();
+    }
+
+    fn on_records(&mut self, set: &RecordSet) {
+        let Some(state) = self.sources.get_mut(&set.source) else { return };
+        if state.assignment != set.assignment || state.leaving {
+            return;
+        }
+        let now = Instant::now();
+        let mut full = Vec::new();
+        for record in set.iter() {
+            if record.offset >= state.stop_at {
+                state.frontier.advance(state.stop_at);
+                break;
+            }
+            self.progress.records += 1;
+            self.placer.place(&set.source, state.number, &record, &mut state.frontier, now);
+            state.high = state.high.max(record.offset + 1);
+            if !self.placer.shelves.full.is_empty() {
+                // Sealed before the next record, so that `end` is exact and no record is cut in two.
+                full.append(&mut self.placer.shelves.full);
+                let end = state.frontier.position();
+                for id in full.drain(..) {
+                    Self::fly(
+                        &mut self.placer,
+                        &self.plan,
+                        &self.writes,
+                        &mut self.flights,
+                        &mut self.flight_bytes,
+                        id,
+                        end,
+                        state.assignment,
+                        now,
+                    );
+                }
+            }
+        }
+        self.warn_of_unmatched();
+    }
+
+    /// Past the budget the largest buffers are sealed, so that what is left and not on its way is three quarters of it.
+    fn keep_budget(&mut self) {
+        let budget = self.plan.limits.memory_bytes;
+        let buffered = self.placer.shelves.buffers.bytes();
+        if buffered + self.flight_bytes <= budget {
+            return;
+        }
+        let aim = budget / 4 * 3;
+        let excess = (buffered + self.flight_bytes).saturating_sub(aim).saturating_sub(self.flight_bytes);
+        if excess > 0 {
+            let ids = self.placer.shelves.buffers.largest(excess);
+            debug!(buffered, in_flight = self.flight_bytes, sealing = ids.len(), "memory budget reached");
+            ids.into_iter().for_each(|id| self.seal(id));
+        }
+        if self.flights.is_empty() {
+            self.placer.shelves.buffers.forget_idle(Instant::now());
+        }
+    }
+
+    /// Reading waits while the budget is spent and something is on its way that will free it.
+    fn is_reading(&self) -> bool {
+        let spent = self.placer.shelves.buffers.bytes() + self.flight_bytes > self.plan.limits.memory_bytes;
+        self.draining.is_none() && !(spent && !self.flights.is_empty())
+    }
+
+    fn warn_of_unmatched(&mut self) {
+        if self.warned_unmatched || self.placer.shelves.counts.rows < ROWS_TELLING {
+            return;
+        }
+        self.warned_unmatched = true;
+        let unmatched = self.placer.decoder.unmatched();
+        if !unmatched.is_empty() {
+            warn!(columns = ?unmatched, "nothing in the records so far matches the source of these columns: they are null");
+        }
+    }
+
+    /// Sends a chain's rows on their way, if it has any and none is on its way already.
+    fn seal(&mut self, id: ChainId) {
+        let source = &self.placer.shelves.buffers.chain(id).source;
+        let Some(state) = self.sources.get(source) else { return };
+        let (end, assignment) = (state.frontier.position(), state.assignment);
+        let now = Instant::now();
+        Self::fly(
+            &mut self.placer,
+            &self.plan,
+            &self.writes,
+            &mut self.flights,
+            &mut self.flight_bytes,
+            id,
+            end,
+            assignment,
+            now,
+        );
+    }
+
+    #[allow(clippy::too_many_arguments)]
+    fn fly(
+        placer: &mut Placer,
+        plan: &Plan,
+        writes: &Arc<Semaphore>,
+        flights: &mut JoinSet<Flight>,
+        flight_bytes: &mut usize,
+        id: ChainId,
+        end: i64,
+        assignment: u64,
+        now: Instant,
+    ) {
+        let buffers = &mut placer.shelves.buffers;
+        let Some(rows) = buffers.seal(id, now) else { return };
+        let chain = buffers.chain(id);
+        let (side, partition) = (chain.side, chain.partition.clone());
+        let bytes = rows.bytes;
+        *flight_bytes += bytes;
+        let waiting = Waiting { chain: id, source: chain.source.clone(), assignment, held: rows.offsets[0] };
+        let seal = Seal {
+            target: plan.targets[side as usize].clone(),
+            partition: partition.clone(),
+            chain: ChainSource { source: chain.source.clone(), epoch: plan.epoch },
+            rows,
+            end,
+            chain_end: chain.end,
+        };
+        let (writes, origin, specs) = (writes.clone(), plan.origin.clone(), plan.specs.clone());
+        flights.spawn(async move {
+            let permit = writes.acquire_owned().await;
+            let landed = land(seal, &origin, &specs).await;
+            drop(permit);
+            Flight { side, partition, waiting, bytes, landed }
+        });
+    }
+
+    fn on_flight(&mut self, flight: Flight) -> Result<()> {
+        let Flight { side, partition, waiting, bytes, landed } = flight;
+        self.flight_bytes -= bytes;
+        let landed = landed?;
+        if let Some(link) = &landed.link {
+            self.progress.files += 1;
+            self.progress.file_bytes += link.bytes as u64;
+        }
+        let Some(state) = self.sources.get(&waiting.source).filter(|s| s.assignment == waiting.assignment)
+        else {
+            return Ok(()); // of an assignment that is over: it changes nothing (DESIGN §3.12)
+        };
+        let due = self.placer.shelves.buffers.landed(waiting.chain, landed.chain_end);
+        let (leaving, high) = (state.leaving, state.high);
+        if due || leaving || self.draining.is_some() {
+            self.seal(waiting.chain);
+        }
+        if landed.chain_end > high {
+            let source = waiting.source.clone();
+            self.unverified.push(Verify { side, partition, waiting, chain_end: landed.chain_end });
+            return self.ask(&source.topic, SourceCommand::Watermark(source.clone()));
+        }
+        self.expect(side, partition, waiting);
+        Ok(())
+    }
+
+    /// A chain that ends beyond the topic belongs to another topic of that name (DESIGN §3.10).
+    fn verify(&mut self, source: &TopicPartition, high: i64) -> Result<()> {
+        if let Some(state) = self.sources.get_mut(source) {
+            state.high = state.high.max(high);
+        }
+        let (answered, rest) = self.unverified.drain(..).partition(|v: &Verify| v.waiting.source == *source);
+        self.unverified = rest;
+        for Verify { side, partition, waiting, chain_end } in answered {
+            if chain_end > high {
+                return Err(Error::new(
+                    Kind::Protocol,
+                    "a chain of links ends beyond the end of the topic: the topic was made anew under its old name. Set \
+                     source.epoch (--source-epoch) one higher, which begins new chains",
+                )
+                .with("source", source)
+                .with("partition", partition.path())
+                .with("chain ends at", chain_end)
+                .with("topic ends at", high));
+            }
+            self.expect(side, partition, waiting);
+        }
+        Ok(())
+    }
+
+    /// Ends a flight's hold once its partition is registered.
+    fn expect(&mut self, side: Side, partition: PartitionKey, waiting: Waiting) {
+        if self.registry.is_known(side, &partition, Instant::now()) {
+            self.release(&waiting);
+        } else {
+            self.registry.wait(side, partition, waiting);
+        }
+    }
+
+    fn release(&mut self, waiting: &Waiting) {
+        let state = self.sources.get_mut(&waiting.source).filter(|s| s.assignment == waiting.assignment);
+        if let Some(state) = state {
+            state.frontier.release(waiting.held);
+        }
+    }
+
+    fn start_registering(&mut self) {
+        if !self.registering.is_empty() {
+            return;
+        }
+        let Some((side, keys)) = self.registry.batch() else { return };
+        let (catalog, target) = (self.plan.catalog.clone(), self.plan.targets[side as usize].clone());
+        self.registering.spawn(async move {
+            let registered = register(&*catalog, &target, &keys).await;
+            (side, keys, registered)
+        });
+    }
+
+    fn on_registered(
+        &mut self,
+        (side, keys, registered): (Side, Vec<PartitionKey>, Result<usize>),
+    ) -> Result<()> {
+        self.progress.partitions_registered += registered? as u64;
+        for waiting in self.registry.done(side, keys, Instant::now()) {
+            self.release(&waiting);
+        }
+        Ok(())
+    }
+
+    fn on_tick(&mut self) {
+        let now = Instant::now();
+        let aged = self.placer.shelves.buffers.aged(now);
+        aged.into_iter().for_each(|id| self.seal(id));
+        if now.duration_since(self.committed_at) >= self.plan.limits.commit_interval {
+            self.committed_at = now;
+            self.commit();
+            self.registry.expire(now);
+            if let Some(since) = now.checked_sub(CHAIN_IDLE) {
+                self.placer.shelves.buffers.forget_idle(since);
+            }
+        }
+        if self.plan.until_end && now.duration_since(self.others_asked) >= OTHERS {
+            self.others_asked = now;
+            self.ask_for_others();
+        }
+    }
+
+    fn commit(&mut self) {
+        let topics: Vec<String> = self.plan.commands.keys().cloned().collect();
+        for topic in topics {
+            let commits = self.commits(&topic);
+            if !commits.is_empty() {
+                // A source that is gone says so by its last event.
+                let _ = self.ask(&topic, SourceCommand::Commit(commits));
+            }
+        }
+    }
+
+    /// A source's offset to commit, if it has moved since it was asked for last.
+    fn commit_of(&mut self, source: &TopicPartition) -> Option<Commit> {
+        let metadata = self.mark().print();
+        let state = self.sources.get_mut(source)?;
+        let offset = state.frontier.committable();
+        if offset <= state.asked {
+            return None;
+        }
+        state.asked = offset;
+        Some(Commit { source: source.clone(), offset, metadata })
+    }
+
+    fn mark(&self) -> CommitMark {
+        CommitMark {
+            table: self.plan.targets[0].name.to_string(),
+            cluster: self.plan.origin.cluster.clone(),
+            topic_id: self.plan.origin.topic_id.clone(),
+            epoch: self.plan.epoch,
+            spec: self.plan.origin.spec.clone(),
+        }
+    }
+
+    fn ask(&self, topic: &str, command: SourceCommand) -> Result<()> {
+        let sender = self.plan.commands.get(topic);
+        sender
+            .and_then(|sender| sender.send(command).ok())
+            .ok_or_else(|| Error::new(Kind::Kafka, "the source is gone").with("topic", topic))
+    }
+
+    /// A batch is at its end when every source that held records is read to there, by this member or by another,
+    /// whose commits tell.
+    fn is_at_the_end(&self) -> bool {
+        let all_joined = self.plan.commands.keys().all(|topic| self.joined.contains(topic));
+        self.plan.until_end
+            && all_joined
+            && self.leaving.is_none()
+            && self.plan.ends.iter().all(|(source, end)| {
+                self.sources.get(source).is_some_and(|state| state.frontier.position() >= *end)
+            })
+    }
+
+    fn ask_for_others(&mut self) {
+        let mut by_topic: HashMap<String, Vec<TopicPartition>> = HashMap::new();
+        for source in self.plan.ends.keys().filter(|source| !self.sources.contains_key(*source)) {
+            by_topic.entry(source.topic.to_string()).or_default().push(source.clone());
+        }
+        for (topic, sources) in by_topic {
+            if self.joined.contains(&topic) {
+                let _ = self.ask(&topic, SourceCommand::GroupOffsets(sources));
+            }
+        }
+    }
+
+    /// What another member has brought to its end is no longer waited for.
+    fn note_others(&mut self, offsets: &[Commit]) {
+        let mark = self.mark();
+        for commit in offsets {
+            let ours = CommitMark::parse(&commit.metadata).is_some_and(|theirs| mark.trusts(&theirs));
+            let done = self.plan.ends.get(&commit.source).is_some_and(|end| commit.offset >= *end);
+            if ours && done && !self.sources.contains_key(&commit.source) {
+                self.plan.ends.remove(&commit.source);
+            }
+        }
+    }
+
+    /// Reads no more; everything that has rows is sealed.
+    fn drain(&mut self, within: Option<Duration>) {
+        self.draining = Some(Drain { deadline: within.map(|within| Instant::now() + within) });
+        let ids = self.placer.shelves.buffers.with_rows(None);
+        ids.into_iter().for_each(|id| self.seal(id));
+    }
+
+    fn is_drained(&self) -> bool {
+        let Some(drain) = self.draining else { return false };
+        let clear = self.leaving.is_none() && self.sources.values().all(|state| state.frontier.is_clear());
+        let late = drain.deadline.is_some_and(|deadline| Instant::now() >= deadline);
+        if late && !clear {
+            warn!("the deadline has come before everything was durable: the rest will be read again");
+        }
+        clear || late
+    }
+}
+
+fn joined<T>(result: Result<T, tokio::task::JoinError>) -> Result<T> {
+    result.map_err(|e| Error::new(Kind::Store, "a task of the job broke off").because(e))
+}

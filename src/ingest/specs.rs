@@ -1,0 +1,72 @@
+//! Owns which specs a job's rows may follow in a chain (DESIGN §3.8).
+//!
+//! A spec decides the fate of records. If a chain was written under another one, a replay could give other rows for
+//! the same offsets; so it is refused, unless the new spec only adds columns. The DDL of every spec that ever wrote
+//! to a table is in `_ticklake/spec/<hash>.sql` under its location.
+
+use std::collections::HashSet;
+use std::sync::Mutex;
+
+use crate::error::{Error, Kind, Result};
+use crate::store::Folder;
+use crate::table::{Ddl, Spec};
+
+/// The job's spec, and those it may follow.
+#[derive(Debug)]
+pub(super) struct Specs {
+    folder: Folder,
+    ours: Spec,
+    hash: String,
+    /// Hashes found to be compatible. Few, and seldom added to.
+    known: Mutex<HashSet<String>>,
+}
+
+impl Specs {
+    /// Records the job's DDL in the table's folder.
+    pub async fn start(table: &Folder, ddl: &Ddl, spec: &Spec) -> Result<Self> {
+        let folder = table.folder("_ticklake/spec")?;
+        let hash = spec.hash();
+        folder.create(&file_name(&hash), ddl.to_string().into()).await?;
+        let known = Mutex::new(HashSet::from([hash.clone()]));
+        Ok(Self { folder, ours: spec.clone(), hash, known })
+    }
+
+    pub fn hash(&self) -> &str {
+        &self.hash
+    }
+
+    /// Whether rows of the job's spec may follow those of another.
+    pub async fn follow(&self, hash: &str) -> Result<()> {
+        if self.known.lock().is_ok_and(|known| known.contains(hash)) {
+            return Ok(());
+        }
+        let refused = |why: &str| {
+            Error::new(
+                Kind::Protocol,
+                format!(
+                    "the table was written under another DDL, and {why}: records could get another fate when they are \
+                     read again. Go on with that DDL until the topic is drained, or write to a new table"
+                ),
+            )
+            .with("that DDL", format!("{}{}", self.folder.location(), file_name(hash)))
+        };
+        let Some(text) = self.folder.read(&file_name(hash)).await? else {
+            return Err(refused("it is not there any more"));
+        };
+        let text = String::from_utf8_lossy(&text).into_owned();
+        let theirs = Ddl::parse(&text)
+            .and_then(|ddl| Spec::from_ddl(&ddl))
+            .map_err(|e| refused("it cannot be read").because(e))?;
+        if !self.ours.adds_only_columns_to(&theirs) {
+            return Err(refused("today's differs in more than added columns"));
+        }
+        if let Ok(mut known) = self.known.lock() {
+            known.insert(hash.to_owned());
+        }
+        Ok(())
+    }
+}
+
+fn file_name(hash: &str) -> String {
+    format!("{hash}.sql")
+}

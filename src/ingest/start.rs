@@ -1,0 +1,144 @@
+//! Decides where a newly assigned source starts, and what a committed offset says about itself.
+//!
+//! At the committed offset if its metadata is this table's on this cluster; else at the log's beginning, which the
+//! chains make safe: rows that are there already are dropped. Never at the end by default (DESIGN §3.9).
+
+use super::From;
+use crate::kafka::Offer;
+
+/// What a committed offset is for, as its metadata in Kafka (at most 4,096 bytes).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct CommitMark {
+    pub table: String,
+    pub cluster: String,
+    pub topic_id: String,
+    pub epoch: u32,
+    pub spec: String,
+}
+
+impl CommitMark {
+    pub fn print(&self) -> String {
+        let Self { table, cluster, topic_id, epoch, spec } = self;
+        format!("ticklake/1 table={table} cluster={cluster} topic_id={topic_id} epoch={epoch} spec={spec}")
+    }
+
+    /// `None` where the metadata is not ours, or of a later version.
+    pub fn parse(text: &str) -> Option<Self> {
+        let mut fields = text.strip_prefix("ticklake/1 ")?.split(' ');
+        let mut next = |key: &str| fields.next()?.strip_prefix(key)?.strip_prefix('=').map(str::to_owned);
+        Some(Self {
+            table: next("table")?,
+            cluster: next("cluster")?,
+            topic_id: next("topic_id")?,
+            epoch: next("epoch")?.parse().ok()?,
+            spec: next("spec")?,
+        })
+    }
+
+    /// Whether an offset committed under `other` is one of the same table and the same records.
+    pub fn trusts(&self, other: &Self) -> bool {
+        let known = !self.topic_id.is_empty() && !other.topic_id.is_empty();
+        self.table == other.table
+            && self.cluster == other.cluster
+            && self.epoch == other.epoch
+            && (!known || self.topic_id == other.topic_id)
+    }
+}
+
+/// Where a source starts, and why.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Start {
+    /// At the group's committed offset, which was committed under this spec.
+    Committed { offset: i64, spec: String },
+    /// At the log's beginning.
+    Beginning { offset: i64 },
+    /// Where the user said: the records before it are skipped on purpose.
+    Skip { offset: i64, from: i64 },
+}
+
+impl Start {
+    pub fn offset(&self) -> i64 {
+        match self {
+            Self::Committed { offset, .. } | Self::Beginning { offset } | Self::Skip { offset, .. } => {
+                *offset
+            }
+        }
+    }
+}
+
+/// Where an offered source starts.
+pub(super) fn start(offer: &Offer, from: From, ours: &CommitMark) -> Start {
+    if let Some((offset, metadata)) = &offer.committed
+        && let Some(mark) = CommitMark::parse(metadata)
+        && ours.trusts(&mark)
+    {
+        return Start::Committed { offset: *offset, spec: mark.spec };
+    }
+    let low = offer.low_watermark;
+    let wanted = match from {
+        From::Beginning => low,
+        From::Latest => offer.high_watermark,
+        From::Offset(offset) => offset.clamp(low, offer.high_watermark),
+        From::Time(_) => offer.at_time.unwrap_or(low).clamp(low, offer.high_watermark),
+    };
+    if wanted > low { Start::Skip { offset: wanted, from: low } } else { Start::Beginning { offset: low } }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::kafka::TopicPartition;
+
+    fn mark() -> CommitMark {
+        CommitMark {
+            table: "market.ticks".into(),
+            cluster: "c1".into(),
+            topic_id: String::new(),
+            epoch: 0,
+            spec: "s1".into(),
+        }
+    }
+
+    fn offer(committed: Option<(i64, String)>) -> Offer {
+        Offer {
+            source: TopicPartition::new("t", 0),
+            committed,
+            low_watermark: 10,
+            high_watermark: 90,
+            at_time: Some(50),
+        }
+    }
+
+    #[test]
+    fn our_own_commit_is_trusted() {
+        let spec = "s1".to_owned();
+        let ours = offer(Some((42, mark().print())));
+        assert_eq!(start(&ours, From::Latest, &mark()), Start::Committed { offset: 42, spec });
+    }
+
+    #[test]
+    fn a_foreign_commit_is_not() {
+        let other_cluster = CommitMark { cluster: "c2".into(), ..mark() };
+        let other_table = CommitMark { table: "market.other".into(), ..mark() };
+        let other_epoch = CommitMark { epoch: 1, ..mark() };
+        for metadata in
+            [String::new(), "x".into(), other_cluster.print(), other_table.print(), other_epoch.print()]
+        {
+            let start = start(&offer(Some((42, metadata))), From::Beginning, &mark());
+            assert_eq!(start, Start::Beginning { offset: 10 });
+        }
+    }
+
+    #[test]
+    fn the_user_may_skip() {
+        for (from, want) in [
+            (From::Latest, Start::Skip { offset: 90, from: 10 }),
+            (From::Time(0), Start::Skip { offset: 50, from: 10 }),
+            (From::Offset(70), Start::Skip { offset: 70, from: 10 }),
+            (From::Offset(5), Start::Beginning { offset: 10 }),
+            (From::Offset(900), Start::Skip { offset: 90, from: 10 }),
+        ] {
+            assert_eq!(start(&offer(None), from, &mark()), want);
+        }
+    }
+}

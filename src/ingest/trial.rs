@@ -1,0 +1,78 @@
+//! Decodes records as the ingest would, without Kafka and without a store: what each record would become.
+//!
+//! It is the job's own way from bytes to a row of a partition, so a DDL can be tried before it is used.
+
+use arrow::array::RecordBatch;
+
+use super::columns::Columns;
+use super::decode::{Decoder, Fate};
+use super::route::Router;
+use crate::error::{Error, Kind, Result};
+use crate::kafka::RecordSet;
+use crate::table::columns::file_schema;
+use crate::table::{Ddl, Spec};
+
+/// What a record, or an element of its array, would become.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Outcome {
+    Row {
+        /// The partition's path, `date=2026-11-22/symbol=AAPL`.
+        partition: String,
+        /// One row, of the table's columns.
+        row: RecordBatch,
+    },
+    Skipped,
+    Rejected {
+        reason: &'static str,
+        column: Option<String>,
+    },
+}
+
+/// Decodes records by a table's DDL; the outcomes are in the records' order.
+pub fn trial(ddl: &Ddl, records: &RecordSet) -> Result<Vec<Outcome>> {
+    let spec = Spec::from_ddl(ddl)?;
+    let types: Vec<_> = spec.columns.iter().map(|c| c.column.column_type.clone()).collect();
+    let columns: Vec<_> = spec.columns.iter().map(|c| c.column.clone()).collect();
+    let schema = file_schema(&columns);
+    let mut decoder = Decoder::new(&spec);
+    let mut router = Router::new(&spec);
+    let mut outcomes = Vec::new();
+    let mut failed = None;
+    for record in records.iter() {
+        let source = &records.source;
+        decoder.decode(&source.topic, source.partition, &record, &mut |fate| {
+            let outcome = match fate {
+                Fate::Skipped => Outcome::Skipped,
+                Fate::Rejected(rejection) => Outcome::Rejected {
+                    reason: rejection.reason.name(),
+                    column: rejection.column.map(str::to_owned),
+                },
+                Fate::Row { row, .. } => {
+                    let routed = router.route(row, &mut Vec::new()).and_then(|()| router.partition(row));
+                    match routed {
+                        Err(none) => Outcome::Rejected {
+                            reason: none.reason.name(),
+                            column: Some(router.name(none.field).to_owned()),
+                        },
+                        Ok(partition) => {
+                            let mut columns = Columns::new(&types);
+                            columns.append(row);
+                            match columns.into_batch(&schema) {
+                                Ok(row) => Outcome::Row { partition: partition.path().to_owned(), row },
+                                Err(e) => {
+                                    failed = Some(e);
+                                    return;
+                                }
+                            }
+                        }
+                    }
+                }
+            };
+            outcomes.push(outcome);
+        });
+    }
+    match failed {
+        None => Ok(outcomes),
+        Some(e) => Err(Error::new(Kind::Store, "cannot make a row's columns").because(e)),
+    }
+}

@@ -1,0 +1,231 @@
+//! Turns sealed rows into a durable link: looks up where the chain ends, encodes, and puts, create-only.
+//!
+//! Every answer of a store comes to one case: a name is taken. Then the link under it is read; rows below its end are
+//! in it, whoever wrote it (another writer, or this one before an answer was lost), so they are dropped here, and the
+//! rest goes on from there (DESIGN §3.2). Nothing is ever overwritten.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use arrow::array::RecordBatch;
+use bytes::Bytes;
+use parquet::errors::ParquetError;
+use parquet::file::metadata::ParquetMetaDataReader;
+use tracing::{debug, warn};
+
+use super::buffer::SealedRows;
+use super::chain::{ChainSource, Footer, greatest};
+use super::encode::Encoder;
+use super::retry::retried;
+use super::specs::Specs;
+use crate::error::{Error, Kind, Result};
+use crate::store::{Create, Folder};
+use crate::table::{PartitionKey, TableName};
+
+/// A footer of a file of ours, with its statistics, is within this; else it is asked for once more.
+const FOOTER_BYTES: u64 = 64 << 10;
+
+/// One of the two tables that a job writes.
+#[derive(Debug)]
+pub(super) struct Target {
+    pub name: TableName,
+    pub folder: Folder,
+    pub encoder: Encoder,
+}
+
+/// What this run writes into the footers of its links.
+#[derive(Clone, Debug)]
+pub(super) struct Origin {
+    pub cluster: String,
+    pub topic_id: String,
+    pub spec: String,
+    pub writer: String,
+}
+
+/// A buffer on its way to become a link.
+#[derive(Debug)]
+pub(super) struct Seal {
+    pub target: Arc<Target>,
+    pub partition: PartitionKey,
+    pub chain: ChainSource,
+    pub rows: SealedRows,
+    /// Every record of the source below it has its place.
+    pub end: i64,
+    /// Where the chain ends, if that is known.
+    pub chain_end: Option<i64>,
+}
+
+/// What became of a seal: all its rows are durable.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub(super) struct Landed {
+    /// Where the chain ends now.
+    pub chain_end: i64,
+    /// The link that was written; none where all rows were found in links already.
+    pub link: Option<Link>,
+}
+
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct Link {
+    pub rows: usize,
+    pub bytes: usize,
+}
+
+/// Makes the rows durable. A failing store is tried again for a while; an error ends the job.
+pub(super) async fn land(seal: Seal, origin: &Origin, specs: &Specs) -> Result<Landed> {
+    let folder = seal.target.folder.folder(seal.partition.path())?;
+    let mut chain_end = match seal.chain_end {
+        Some(end) => end,
+        None => retried("look up a chain's end", || find_end(&folder, &seal.chain, origin, specs)).await?,
+    };
+    let target = seal.target.clone();
+    let SealedRows { columns, mut offsets, .. } = seal.rows;
+    let batch =
+        off_thread(move || columns.into_batch(target.encoder.schema()).map_err(ParquetError::from)).await?;
+    let mut rows = batch.map_err(|e| cannot_encode(e, &folder))?;
+    loop {
+        drop_below(&mut rows, &mut offsets, chain_end);
+        if rows.num_rows() == 0 {
+            return Ok(Landed { chain_end, link: None });
+        }
+        let footer = Footer {
+            chain: seal.chain.clone(),
+            start: chain_end,
+            end: seal.end,
+            cluster: origin.cluster.clone(),
+            topic_id: origin.topic_id.clone(),
+            spec: origin.spec.clone(),
+            writer: origin.writer.clone(),
+        };
+        let (target, batch, key_values) = (seal.target.clone(), rows.clone(), footer.key_values());
+        let encoded = off_thread(move || target.encoder.encode(&batch, key_values)).await?;
+        let bytes = encoded.map_err(|e| cannot_encode(e, &folder))?;
+        let name = seal.chain.link_name(chain_end);
+        let link = Link { rows: rows.num_rows(), bytes: bytes.len() };
+        match put(&folder, &name, bytes, &seal.chain, chain_end, origin, specs).await? {
+            None => {
+                debug!(link = %footer, folder = ?folder, rows = link.rows, bytes = link.bytes, "link written");
+                return Ok(Landed { chain_end: seal.end, link: Some(link) });
+            }
+            Some(winner) => {
+                let ours = winner.writer == footer.writer && winner.end == footer.end;
+                if ours {
+                    return Ok(Landed { chain_end: winner.end, link: Some(link) });
+                }
+                warn!(ours = %footer, theirs = %winner, folder = ?folder, "another writer's link is there; going on from its end");
+                chain_end = winner.end;
+            }
+        }
+    }
+}
+
+/// Puts a link; `None` where it was created, else the footer of the link that has its name.
+async fn put(
+    folder: &Folder,
+    name: &str,
+    bytes: Bytes,
+    chain: &ChainSource,
+    start: i64,
+    origin: &Origin,
+    specs: &Specs,
+) -> Result<Option<Footer>> {
+    retried("put a link", || async {
+        match folder.create(name, bytes.clone()).await? {
+            Create::Created => Ok(None),
+            // Some stores say so of a write that lost to a delete, and nothing is there (FACTS 1.21): look.
+            Create::AlreadyExists => match read_footer(folder, name, chain, start).await? {
+                Some(footer) => check(&footer, folder, name, origin, specs).await.map(|()| Some(footer)),
+                None => Err(Error::new(Kind::Store, "the store says that an object exists, and has none")
+                    .with("at", format!("{}{name}", folder.location()))
+                    .retryable()),
+            },
+        }
+    })
+    .await
+}
+
+/// Lists the folder once and reads the chain's greatest link: where the chain ends, 0 where there is none.
+async fn find_end(folder: &Folder, chain: &ChainSource, origin: &Origin, specs: &Specs) -> Result<i64> {
+    let entries = folder.list().await?;
+    let Some(start) = greatest(chain, entries.iter().map(|entry| entry.name.as_str())) else {
+        return Ok(0);
+    };
+    let name = chain.link_name(start);
+    let footer = read_footer(folder, &name, chain, start).await?.ok_or_else(|| {
+        Error::new(Kind::Store, "a link was listed and is not there")
+            .with("at", format!("{}{name}", folder.location()))
+            .retryable()
+    })?;
+    check(&footer, folder, &name, origin, specs).await?;
+    Ok(footer.end)
+}
+
+/// Whether our rows may follow a link: it is of the same cluster and topic, and of a spec that gives the same fate.
+async fn check(footer: &Footer, folder: &Folder, name: &str, origin: &Origin, specs: &Specs) -> Result<()> {
+    let other = |what: &str, theirs: &str, ours: &str| {
+        Error::new(
+            Kind::Protocol,
+            format!(
+                "the chain was written from another {what}: its offsets mean other records. If the topic was moved or \
+                 made anew, set source.epoch (--source-epoch) one higher, which begins new chains"
+            ),
+        )
+        .with("link", format!("{}{name}", folder.location()))
+        .with("theirs", theirs)
+        .with("ours", ours)
+    };
+    if footer.cluster != origin.cluster {
+        return Err(other("cluster", &footer.cluster, &origin.cluster));
+    }
+    let known = !footer.topic_id.is_empty() && !origin.topic_id.is_empty();
+    if known && footer.topic_id != origin.topic_id {
+        return Err(other("topic", &footer.topic_id, &origin.topic_id));
+    }
+    specs.follow(&footer.spec).await
+}
+
+/// Reads a link's footer; `None` where there is no object of that name.
+async fn read_footer(folder: &Folder, name: &str, chain: &ChainSource, start: i64) -> Result<Option<Footer>> {
+    let at = || format!("{}{name}", folder.location());
+    let damaged = |e: ParquetError| {
+        Error::new(Kind::Protocol, "a file has a link's name and is no whole Parquet file")
+            .with("at", at())
+            .because(e)
+    };
+    let Some(size) = folder.size(name).await? else { return Ok(None) };
+    let mut wanted = FOOTER_BYTES.min(size);
+    loop {
+        let Some(tail) = folder.tail(name, wanted).await? else { return Ok(None) };
+        let mut reader = ParquetMetaDataReader::new();
+        match reader.try_parse_sized(&tail, size) {
+            Ok(()) => {
+                let metadata = reader.finish().map_err(damaged)?;
+                let key_values = metadata.file_metadata().key_value_metadata().cloned().unwrap_or_default();
+                let key_values: HashMap<String, String> =
+                    key_values.into_iter().filter_map(|kv| Some((kv.key, kv.value?))).collect();
+                return Footer::parse(&key_values, chain, start).map(Some).map_err(|e| e.with("at", at()));
+            }
+            Err(ParquetError::NeedMoreData(needed)) if wanted < size => {
+                wanted = (needed as u64).max(wanted * 2).min(size);
+            }
+            Err(e) => return Err(damaged(e)),
+        }
+    }
+}
+
+/// Leaves out the rows of records below an offset: they are in a link already.
+fn drop_below(rows: &mut RecordBatch, offsets: &mut Vec<i64>, offset: i64) {
+    let dropped = offsets.partition_point(|o| *o < offset);
+    *rows = rows.slice(dropped, rows.num_rows() - dropped);
+    offsets.drain(..dropped);
+}
+
+/// Runs what is heavy on the CPU where it holds up nothing else.
+async fn off_thread<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> Result<T> {
+    tokio::task::spawn_blocking(work)
+        .await
+        .map_err(|e| Error::new(Kind::Store, "encoding a file was cut off").because(e))
+}
+
+fn cannot_encode(e: ParquetError, folder: &Folder) -> Error {
+    Error::new(Kind::Store, "cannot encode a file").with("partition", folder.location()).because(e)
+}

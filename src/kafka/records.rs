@@ -1,0 +1,156 @@
+//! Defines what a source hands over: Kafka records of one topic partition, copied into one block of memory.
+
+use std::fmt;
+use std::sync::Arc;
+
+/// A topic's partition: a source. Cheap to clone.
+#[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct TopicPartition {
+    pub topic: Arc<str>,
+    pub partition: i32,
+}
+
+impl TopicPartition {
+    pub fn new(topic: &str, partition: i32) -> Self {
+        Self { topic: topic.into(), partition }
+    }
+}
+
+impl fmt::Display for TopicPartition {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}-{}", self.topic, self.partition)
+    }
+}
+
+impl fmt::Debug for TopicPartition {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
+    }
+}
+
+/// A batch of records of one source.
+///
+/// * Offsets rise; they may have gaps (transactions, compaction).
+/// * All of one assignment: `assignment` is its number.
+/// * Keys, values and headers stand in one block; a record costs 40 bytes beside it.
+pub struct RecordSet {
+    pub source: TopicPartition,
+    pub assignment: u64,
+    block: Vec<u8>,
+    records: Vec<Entry>,
+    headers: Vec<HeaderEntry>,
+}
+
+/// One Kafka record, as the broker has it.
+#[derive(Clone, Copy)]
+pub struct Record<'a> {
+    pub offset: i64,
+    /// Milliseconds since the epoch; `None` where the record has none.
+    pub timestamp: Option<i64>,
+    pub key: Option<&'a [u8]>,
+    /// `None` is a tombstone.
+    pub value: Option<&'a [u8]>,
+    set: &'a RecordSet,
+    headers: (u32, u32),
+}
+
+struct Entry {
+    offset: i64,
+    timestamp: Option<i64>,
+    key: Span,
+    value: Span,
+    headers: (u32, u32),
+}
+
+struct HeaderEntry {
+    name: Span,
+    value: Span,
+}
+
+/// A piece of the block; a length of `u32::MAX` is null.
+#[derive(Clone, Copy)]
+struct Span {
+    start: u32,
+    len: u32,
+}
+
+impl RecordSet {
+    pub fn new(source: TopicPartition, assignment: u64) -> Self {
+        Self { source, assignment, block: Vec::new(), records: Vec::new(), headers: Vec::new() }
+    }
+
+    /// Appends a record; its offset is above those before it.
+    pub fn push(&mut self, offset: i64, timestamp: Option<i64>, key: Option<&[u8]>, value: Option<&[u8]>) {
+        debug_assert!(self.records.last().is_none_or(|last| last.offset < offset));
+        let key = self.copy(key);
+        let value = self.copy(value);
+        let header = self.headers.len() as u32;
+        self.records.push(Entry { offset, timestamp, key, value, headers: (header, header) });
+    }
+
+    /// Appends a header to the record pushed last.
+    pub fn push_header(&mut self, name: &str, value: Option<&[u8]>) {
+        let name = self.copy(Some(name.as_bytes()));
+        let value = self.copy(value);
+        self.headers.push(HeaderEntry { name, value });
+        if let Some(last) = self.records.last_mut() {
+            last.headers.1 = self.headers.len() as u32;
+        }
+    }
+
+    fn copy(&mut self, bytes: Option<&[u8]>) -> Span {
+        let start = self.block.len() as u32;
+        match bytes {
+            Some(bytes) => {
+                self.block.extend_from_slice(bytes);
+                Span { start, len: bytes.len() as u32 }
+            }
+            None => Span { start, len: u32::MAX },
+        }
+    }
+
+    fn bytes(&self, span: Span) -> Option<&[u8]> {
+        (span.len != u32::MAX).then(|| &self.block[span.start as usize..][..span.len as usize])
+    }
+
+    pub fn iter(&self) -> impl Iterator<Item = Record<'_>> {
+        self.records.iter().map(|entry| Record {
+            offset: entry.offset,
+            timestamp: entry.timestamp,
+            key: self.bytes(entry.key),
+            value: self.bytes(entry.value),
+            set: self,
+            headers: entry.headers,
+        })
+    }
+
+    pub fn len(&self) -> usize {
+        self.records.len()
+    }
+
+    pub fn is_empty(&self) -> bool {
+        self.records.is_empty()
+    }
+
+    /// Bytes of keys, values and headers.
+    pub fn bytes_len(&self) -> usize {
+        self.block.len()
+    }
+}
+
+impl Record<'_> {
+    /// The value of the last header of that name; `None` where there is none or its value is null.
+    pub fn header(&self, name: &str) -> Option<&[u8]> {
+        let headers = &self.set.headers[self.headers.0 as usize..self.headers.1 as usize];
+        let header = headers.iter().rfind(|h| self.set.bytes(h.name) == Some(name.as_bytes()))?;
+        self.set.bytes(header.value)
+    }
+}
+
+impl fmt::Debug for RecordSet {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let first = self.records.first().map_or(-1, |r| r.offset);
+        let last = self.records.last().map_or(-1, |r| r.offset);
+        write!(f, "{}#{}[{first}..={last}]", self.source, self.assignment)
+    }
+}

@@ -1,0 +1,149 @@
+//! Runs queries in this process, by DataFusion.
+//!
+//! SQL ─ parse ─▶ names ─ `lake`: look up the catalog ─▶ plan ─ `scan`: partitions, files ─▶ Parquet ─▶ batches
+//!
+//! `pruning` decides which partitions a query needs: no other folder is listed and no other file opened. Within a
+//! file, row groups and pages are left out by their statistics.
+
+mod lake;
+mod pruning;
+mod scan;
+
+use std::fmt;
+use std::num::NonZeroUsize;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use datafusion::common::DataFusionError;
+use datafusion::execution::SessionStateBuilder;
+use datafusion::execution::context::SQLOptions;
+use datafusion::execution::disk_manager::{DiskManagerBuilder, DiskManagerMode};
+use datafusion::execution::memory_pool::{FairSpillPool, TrackConsumersPool};
+use datafusion::execution::runtime_env::{RuntimeEnv, RuntimeEnvBuilder};
+use datafusion::execution::session_state::SessionState;
+use datafusion::physical_plan::execute_stream;
+use datafusion::prelude::SessionConfig;
+use futures::{StreamExt, TryStreamExt};
+
+use self::lake::Lake;
+use super::{Answer, Engine};
+use crate::catalog::Catalog;
+use crate::error::{Error, Kind, Result};
+use crate::store::Stores;
+
+/// The database of a table that is named without one (Athena's).
+const DEFAULT_DATABASE: &str = "default";
+
+/// What the catalog is called in a name of three parts, as in Athena.
+const CATALOG: &str = "awsdatacatalog";
+
+/// The limits of an engine, over all of its queries.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Limits {
+    /// What sorts, joins and groups hold together. Past it they spill to disk, and what cannot spill fails. The
+    /// batches on their way between the operators come on top: some megabytes for each thread.
+    pub memory_bytes: usize,
+    /// What is spilled at one time.
+    pub spill_bytes: u64,
+    /// Where; the system's folder of temporary files unless another is named.
+    pub spill_folder: Option<PathBuf>,
+    /// Parallel streams of one query; the number of cores unless another is given.
+    pub threads: Option<NonZeroUsize>,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self { memory_bytes: 1 << 30, spill_bytes: 100 << 30, spill_folder: None, threads: None }
+    }
+}
+
+/// DataFusion over the tables of a catalog.
+#[derive(Clone)]
+pub struct LocalEngine {
+    catalog: Arc<dyn Catalog>,
+    stores: Stores,
+    /// Everything of a session but the catalog, which each query looks up anew.
+    session: SessionState,
+}
+
+impl LocalEngine {
+    pub fn new(catalog: Arc<dyn Catalog>, stores: Stores, limits: &Limits) -> Result<Self> {
+        let runtime = runtime(limits).map_err(failed)?;
+        let mut config = SessionConfig::new()
+            .with_default_catalog_and_schema(CATALOG, DEFAULT_DATABASE)
+            .with_create_default_catalog_and_schema(false)
+            .with_information_schema(true);
+        if let Some(threads) = limits.threads {
+            config = config.with_target_partitions(threads.get());
+        }
+        let session = SessionStateBuilder::new()
+            .with_config(config)
+            .with_runtime_env(Arc::new(runtime))
+            .with_default_features()
+            .build();
+        Ok(Self { catalog, stores, session })
+    }
+
+    async fn start(&self, sql: &str) -> Result<Answer, DataFusionError> {
+        let dialect = self.session.config_options().sql_parser.dialect;
+        let statement = self.session.sql_to_statement(sql, &dialect)?;
+        let names = self.session.resolve_table_references(&statement)?;
+        let lake = Lake::new(self.catalog.clone(), self.stores.clone());
+        // Its tables list what is in the catalog, and cannot wait for it.
+        let lists_tables = names.iter().any(|name| name.schema() == Some("information_schema"));
+        let lake = if lists_tables { lake.listed().await? } else { lake };
+
+        let session = SessionStateBuilder::new_from_existing(self.session.clone())
+            .with_catalog_list(Arc::new(lake))
+            .build();
+        let plan = session.statement_to_plan(statement).await?;
+        let only_queries =
+            SQLOptions::new().with_allow_ddl(false).with_allow_dml(false).with_allow_statements(false);
+        only_queries.verify_plan(&plan)?;
+        let plan = session.create_physical_plan(&plan).await?;
+        let stream = execute_stream(plan, session.task_ctx())?;
+        Ok(Answer { schema: stream.schema(), batches: stream.map_err(failed).boxed() })
+    }
+}
+
+#[async_trait]
+impl Engine for LocalEngine {
+    async fn query(&self, sql: &str) -> Result<Answer> {
+        self.start(sql).await.map_err(failed)
+    }
+}
+
+impl fmt::Debug for LocalEngine {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("LocalEngine").field("catalog", &self.catalog).finish_non_exhaustive()
+    }
+}
+
+fn runtime(limits: &Limits) -> Result<RuntimeEnv, DataFusionError> {
+    // The error of a query that does not fit names the five operators that hold the most.
+    let named = NonZeroUsize::new(5).expect("5 is not 0");
+    let pool = TrackConsumersPool::new(FairSpillPool::new(limits.memory_bytes), named);
+    let mode = match &limits.spill_folder {
+        Some(folder) => DiskManagerMode::Directories(vec![folder.clone()]),
+        None => DiskManagerMode::OsTmpDirectory,
+    };
+    let disk = DiskManagerBuilder::default().with_mode(mode).with_max_temp_directory_size(limits.spill_bytes);
+    RuntimeEnvBuilder::new().with_memory_pool(Arc::new(pool)).with_disk_manager_builder(disk).build()
+}
+
+/// An error of ours that went through the engine comes out as it went in.
+fn failed(error: DataFusionError) -> Error {
+    match error {
+        DataFusionError::External(error) => match error.downcast::<Error>() {
+            Ok(error) => *error,
+            Err(error) => Error::new(Kind::Query, error.to_string()),
+        },
+        DataFusionError::Context(_, error) | DataFusionError::Diagnostic(_, error)
+            if matches!(error.find_root(), DataFusionError::External(_)) =>
+        {
+            failed(*error)
+        }
+        error => Error::new(Kind::Query, error.strip_backtrace()),
+    }
+}

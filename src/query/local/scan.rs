@@ -1,0 +1,206 @@
+//! Turns a table into the plan that reads what a query needs of it.
+//!
+//! The catalog gives the partitions, the stores their files; nothing is known of a file before its footer is read, so
+//! planning opens none. Columns go by name: one that a file lacks is null there, one of a narrower type is cast.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use arrow::datatypes::{Field, FieldRef, SchemaRef};
+use async_trait::async_trait;
+use datafusion::catalog::{Session, TableProvider};
+use datafusion::common::stats::Precision;
+use datafusion::common::{DataFusionError, ScalarValue, Statistics, project_schema};
+use datafusion::config::TableParquetOptions;
+use datafusion::datasource::listing::PartitionedFile;
+use datafusion::datasource::physical_plan::parquet::CachedParquetFileReaderFactory;
+use datafusion::datasource::physical_plan::{FileGroup, FileScanConfigBuilder, ParquetSource};
+use datafusion::datasource::source::DataSourceExec;
+use datafusion::datasource::table_schema::{TableSchema, TableSchemaBuilder};
+use datafusion::execution::cache::default_cache::DefaultCache;
+use datafusion::execution::object_store::ObjectStoreUrl;
+use datafusion::logical_expr::{Expr, TableProviderFilterPushDown, TableType};
+use datafusion::physical_plan::ExecutionPlan;
+use datafusion::physical_plan::empty::EmptyExec;
+use datafusion::physical_plan::union::UnionExec;
+use futures::{StreamExt, TryStreamExt};
+use object_store::ObjectMeta;
+
+use super::lake::external;
+use super::pruning::{Values, conditions, is_about_partitions};
+use crate::catalog::{Catalog, Partition};
+use crate::error::{Error, Kind};
+use crate::store::{Folder, Stores};
+use crate::table::Ddl;
+use crate::table::columns::file_schema;
+
+/// Folders listed at the same time.
+const LISTS: usize = 32;
+
+/// What one scan keeps of files' footers: parallel readers of one file parse it once.
+const FOOTERS_BYTES: usize = 64 << 20;
+
+/// A table of the catalog, for one query.
+#[derive(Debug)]
+pub(super) struct LakeTable {
+    ddl: Ddl,
+    catalog: Arc<dyn Catalog>,
+    stores: Stores,
+    /// The files' columns, then the partition columns.
+    schema: TableSchema,
+}
+
+impl LakeTable {
+    pub(super) fn new(ddl: Ddl, catalog: Arc<dyn Catalog>, stores: Stores) -> Self {
+        let partitioned: Vec<FieldRef> = ddl
+            .partitioned_by
+            .iter()
+            .map(|column| Arc::new(Field::new(&column.name, column.column_type.arrow(), true)))
+            .collect();
+        let schema =
+            TableSchemaBuilder::new(file_schema(&ddl.columns)).with_table_partition_cols(partitioned).build();
+        Self { ddl, catalog, stores, schema }
+    }
+
+    /// The files of the partitions that the filters leave.
+    async fn files(
+        &self,
+        filters: &[Expr],
+        session: &dyn Session,
+    ) -> Result<Vec<(Folder, PartitionedFile)>, DataFusionError> {
+        let columns = self.schema.table_partition_cols();
+        let filters: Vec<Expr> =
+            filters.iter().filter(|filter| is_about_partitions(filter, columns)).cloned().collect();
+        let partitions = if columns.is_empty() {
+            vec![self.whole().map_err(external)?]
+        } else {
+            let conditions = conditions(&filters, columns);
+            self.catalog.partitions(&self.ddl.name, &conditions).await.map_err(external)?
+        };
+        let partitions = Values::new(partitions, columns)?.keep(&filters, session)?;
+        let folders = partitions.into_iter().map(|(partition, values)| self.list(partition, values));
+        let files: Vec<_> =
+            futures::stream::iter(folders).buffered(LISTS).try_collect().await.map_err(external)?;
+        Ok(files.into_iter().flatten().collect())
+    }
+
+    /// A table without partition columns is one folder.
+    fn whole(&self) -> Result<Partition, Error> {
+        let location = self.ddl.location.clone().ok_or_else(|| {
+            Error::new(Kind::Catalog, "the table has neither partitions nor a LOCATION")
+                .with("table", &self.ddl.name)
+        })?;
+        Ok(Partition { values: Vec::new(), location })
+    }
+
+    /// Nothing is in a folder that is not there. Empty objects are markers of folders, not files.
+    async fn list(
+        &self,
+        partition: Partition,
+        values: Vec<ScalarValue>,
+    ) -> Result<Vec<(Folder, PartitionedFile)>, Error> {
+        let folder = self.stores.open(&partition.location)?;
+        let entries = folder.list().await?;
+        let file = |name: &str, size_bytes| {
+            let meta = ObjectMeta {
+                location: folder.child(name)?,
+                last_modified: Default::default(), // files never change
+                size: size_bytes,
+                e_tag: None,
+                version: None,
+            };
+            let file = PartitionedFile::new_from_meta(meta).with_partition_values(values.clone());
+            Ok((folder.clone(), file))
+        };
+        entries.iter().filter(|entry| entry.size_bytes > 0).map(|e| file(&e.name, e.size_bytes)).collect()
+    }
+
+    /// The scan of the files of one store.
+    fn read(
+        &self,
+        url: ObjectStoreUrl,
+        folder: &Folder,
+        files: Vec<PartitionedFile>,
+        session: &dyn Session,
+        projection: Option<&Vec<usize>>,
+        limit: Option<usize>,
+    ) -> Result<Arc<dyn ExecutionPlan>, DataFusionError> {
+        session.runtime_env().register_object_store(url.as_ref(), folder.store().clone());
+        let options = session.config_options();
+        // Its cache is its own, as paths of several stores would meet in a shared one.
+        let footers = Arc::new(DefaultCache::new(FOOTERS_BYTES));
+        let readers = CachedParquetFileReaderFactory::new(folder.store().clone(), footers);
+        let mut source = ParquetSource::new(self.schema.clone())
+            .with_table_parquet_options(TableParquetOptions {
+                global: options.execution.parquet.clone(),
+                ..Default::default()
+            })
+            .with_parquet_file_reader_factory(Arc::new(readers));
+        if let Some(bytes) = options.execution.parquet.metadata_size_hint {
+            source = source.with_metadata_size_hint(bytes);
+        }
+        let bytes: u64 = files.iter().map(|file| file.object_meta.size).sum();
+        let statistics = Statistics::new_unknown(self.schema.table_schema())
+            .with_total_byte_size(Precision::Inexact(usize::try_from(bytes).unwrap_or(usize::MAX)));
+        let config = FileScanConfigBuilder::new(url, Arc::new(source))
+            .with_file_groups(FileGroup::new(files).split_files(session.config().target_partitions()))
+            .with_statistics(statistics)
+            .with_projection_indices(projection.cloned())?
+            .with_limit(limit)
+            .build();
+        Ok(DataSourceExec::from_data_source(config))
+    }
+}
+
+#[async_trait]
+impl TableProvider for LakeTable {
+    fn schema(&self) -> SchemaRef {
+        self.schema.table_schema().clone()
+    }
+
+    fn table_type(&self) -> TableType {
+        TableType::Base
+    }
+
+    fn supports_filters_pushdown(
+        &self,
+        filters: &[&Expr],
+    ) -> Result<Vec<TableProviderFilterPushDown>, DataFusionError> {
+        let columns = self.schema.table_partition_cols();
+        let answer = |filter: &&Expr| match is_about_partitions(filter, columns) {
+            true => TableProviderFilterPushDown::Exact,
+            false => TableProviderFilterPushDown::Inexact,
+        };
+        Ok(filters.iter().map(answer).collect())
+    }
+
+    async fn scan(
+        &self,
+        session: &dyn Session,
+        projection: Option<&Vec<usize>>,
+        filters: &[Expr],
+        limit: Option<usize>,
+    ) -> Result<Arc<dyn ExecutionPlan>, DataFusionError> {
+        let mut stores: BTreeMap<String, (Folder, Vec<PartitionedFile>)> = BTreeMap::new();
+        for (folder, file) in self.files(filters, session).await? {
+            let (_, files) = stores.entry(store_url(&folder)).or_insert_with(|| (folder, Vec::new()));
+            files.push(file);
+        }
+        let mut scans = Vec::with_capacity(stores.len());
+        for (url, (folder, files)) in stores {
+            scans.push(self.read(ObjectStoreUrl::parse(url)?, &folder, files, session, projection, limit)?);
+        }
+        match scans.len() {
+            0 => Ok(Arc::new(EmptyExec::new(project_schema(&self.schema(), projection)?))),
+            1 => Ok(scans.remove(0)),
+            _ => UnionExec::try_new(scans),
+        }
+    }
+}
+
+/// `s3://bucket`, `file://`: the part of a location that names its store.
+fn store_url(folder: &Folder) -> String {
+    let location = folder.location();
+    let slashes = location.match_indices('/').map(|(at, _)| at);
+    location[..slashes.skip(2).next().unwrap_or(location.len())].to_owned()
+}

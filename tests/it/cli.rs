@@ -1,0 +1,356 @@
+//! The command line, by running the program: what it prints where, and what it ends with.
+
+use std::fs;
+use std::io::Read;
+use std::path::Path;
+use std::process::{Command, Output, Stdio};
+
+use tempfile::TempDir;
+
+const DDL: &str = "CREATE EXTERNAL TABLE market.ticks (ts timestamp, price decimal(18,4))
+PARTITIONED BY (`date` string, symbol string)
+STORED AS PARQUET
+LOCATION 'lake/ticks/'
+TBLPROPERTIES ('ticklake.partition.date' = 'day(ts)', 'ticklake.partition.symbol' = 'identity(/symbol)',
+  'ticklake.format.ts' = 'epoch_ms')";
+
+/// The program in a folder of its own, with no settings from around the test.
+fn ticklake(folder: &Path, args: &[&str]) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_ticklake"));
+    command.args(args).current_dir(folder).env_remove("RUST_LOG").stdin(Stdio::null());
+    for (name, _) in std::env::vars_os() {
+        if name.to_str().is_some_and(|name| name.starts_with("TICKLAKE_")) {
+            command.env_remove(name);
+        }
+    }
+    command
+}
+
+fn folder() -> TempDir {
+    tempfile::tempdir().expect("a folder")
+}
+
+fn out(output: &Output) -> &str {
+    std::str::from_utf8(&output.stdout).expect("UTF-8")
+}
+
+fn err(output: &Output) -> &str {
+    std::str::from_utf8(&output.stderr).expect("UTF-8")
+}
+
+/// Runs a command that must end with 0; its stdout.
+fn done(folder: &Path, args: &[&str]) -> String {
+    let output = ticklake(folder, args).output().expect("it starts");
+    assert_eq!(output.status.code(), Some(0), "{args:?}: {}", err(&output));
+    out(&output).to_owned()
+}
+
+/// Runs a command that must fail with `code` and one line on stderr; that line.
+fn fails(command: &mut Command, code: i32) -> String {
+    let output = command.output().expect("it starts");
+    assert_eq!(output.status.code(), Some(code), "{}", err(&output));
+    assert_eq!(out(&output), "", "a failure prints nothing on stdout");
+    assert_eq!(err(&output).lines().count(), 1, "the chain is one line: {}", err(&output));
+    err(&output).trim_end().to_owned()
+}
+
+/// Where a setting comes from and what it is, by `config --format json`.
+fn setting(command: &mut Command, key: &str) -> (serde_json::Value, String) {
+    let output = command.output().expect("it starts");
+    let entries: Vec<serde_json::Value> = serde_json::from_str(out(&output)).expect(err(&output));
+    let entry = entries.iter().find(|entry| entry["key"] == key).unwrap_or_else(|| panic!("no {key}"));
+    (entry["value"].clone(), entry["from"].as_str().expect("a text").to_owned())
+}
+
+#[test]
+fn help_names_the_commands_that_are_there_and_no_other() {
+    let home = folder();
+    let help = done(home.path(), &["--help"]);
+    for command in ["demo", "produce", "ingest", "query", "preview", "table", "config"] {
+        assert!(help.contains(&format!("\n  {command} ")), "{command}: {help}");
+    }
+    for later in ["verify", "replay", "bench", "compact", "check"] {
+        assert!(!help.contains(&format!("\n  {later} ")), "{later}: {help}");
+    }
+    assert!(done(home.path(), &["--version"]).starts_with("ticklake "));
+}
+
+#[test]
+fn wrong_usage_ends_with_2() {
+    let home = folder();
+    let code = |args: &[&str]| ticklake(home.path(), args).output().expect("it starts").status.code();
+    for args in [
+        &["nonsense"][..],
+        &["ingest", "--no-such-flag"],
+        &["produce", "--topic", "t"],
+        &["produce", "--topic", "t", "--csv", "f", "--simulate"],
+        &["produce", "--topic", "t", "--simulate", "--rate", "0"],
+        &["produce", "--topic", "t", "--simulate", "--loop"],
+        &["query"],
+        &["table", "show", "no-dot"],
+        &["config", "--log-format", "yaml"],
+    ] {
+        assert_eq!(code(args), Some(2), "{args:?}");
+    }
+}
+
+#[test]
+fn a_job_that_is_not_whole_says_what_is_missing() {
+    let home = folder();
+    let fails = |args: &[&str]| fails(&mut ticklake(home.path(), args), 2);
+    assert!(fails(&["ingest", "--topic", "t"]).contains("--table"));
+    assert!(fails(&["ingest", "--table", "market.ticks"]).contains("--topic"));
+    let embedded = ["ingest", "--topic", "t", "--table", "market.ticks", "--brokers", "embedded"];
+    assert!(fails(&embedded).contains("only `ticklake demo` can use it"));
+    assert!(fails(&["table", "list", "--catalog", "glue"]).contains("next version"));
+    assert!(fails(&["query", "-f", "nowhere.sql"]).contains("nowhere.sql"));
+    assert!(fails(&["config", "--log-level", "ticklake=loud"]).contains("log.level"));
+}
+
+#[test]
+fn a_key_that_is_none_is_named_with_its_place_and_the_nearest() {
+    let home = folder();
+    fs::write(home.path().join("ticklake.toml"), "[ingest]\nflush_row = 3\n").unwrap();
+    let error = fails(&mut ticklake(home.path(), &["config"]), 2);
+    assert!(
+        error.contains("ingest.flush_row:") && error.contains("did you mean ingest.flush_rows?"),
+        "{error}"
+    );
+    assert!(error.contains("file ticklake.toml"), "{error}");
+
+    let other = folder();
+    let variable = |name: &str, value: &str| fails(ticklake(other.path(), &["config"]).env(name, value), 2);
+    let error = variable("TICKLAKE_INGEST__MEMROY", "1GiB");
+    assert!(error.contains("did you mean TICKLAKE_INGEST__MEMORY?"), "{error}");
+    assert!(variable("TICKLAKE_FLUSH_AGE", "1s").contains("did you mean TICKLAKE_INGEST__FLUSH_AGE?"));
+    assert!(variable("TICKLAKE_INGEST", "1s").contains("a section, not a value"));
+}
+
+#[test]
+fn a_value_that_is_none_is_named_with_its_place() {
+    let home = folder();
+    let file = |text: &str| {
+        fs::write(home.path().join("x.toml"), text).unwrap();
+        fails(&mut ticklake(home.path(), &["--config", "x.toml", "config"]), 2)
+    };
+    let error = file("[ingest]\nflush_age = \"soon\"");
+    assert!(error.contains("ingest.flush_age") && error.contains("'soon'"), "{error}");
+    assert!(error.contains("file x.toml"), "{error}");
+    assert!(file("\n[ingest\n").contains("line: 2"));
+    assert!(file("[kafka]\nssl = [1]").contains("ssl"));
+    assert!(file("[ingest.memory]\nmax = 1").contains("a value, not a section"));
+    assert!(file("[kafka]\nbrokers = 'a:1'\n\"bootstrap.servers\" = 'b:1'").contains("set twice"));
+
+    let nowhere = fails(&mut ticklake(home.path(), &["--config", "nowhere.toml", "config"]), 2);
+    assert!(nowhere.contains("nowhere.toml"), "{nowhere}");
+    let flag = fails(&mut ticklake(home.path(), &["ingest", "--flush-bytes", "much"]), 2);
+    assert!(flag.contains("flag --flush-bytes"), "{flag}");
+    let flag = fails(&mut ticklake(home.path(), &["config", "-X", "debug"]), 2);
+    assert!(flag.contains("NAME=VALUE"), "{flag}");
+}
+
+#[test]
+fn each_layer_is_above_the_one_before() {
+    let home = folder();
+    let from = |command: &mut Command| setting(command, "kafka.brokers");
+    let config = ["config", "--format", "json"];
+    let with_flag = ["config", "--format", "json", "--brokers", "flag:1"];
+    let name = "TICKLAKE_KAFKA__BROKERS";
+    assert_eq!(from(&mut ticklake(home.path(), &config)), ("localhost:9092".into(), "default".into()));
+    // librdkafka's own name for it, as a table.
+    fs::write(home.path().join("ticklake.toml"), "[kafka]\nbootstrap.servers = 'file:1'").unwrap();
+    assert_eq!(from(&mut ticklake(home.path(), &config)), ("file:1".into(), "file ticklake.toml".into()));
+    let mut variable = ticklake(home.path(), &config);
+    assert_eq!(from(variable.env(name, "variable:1")), ("variable:1".into(), format!("variable {name}")));
+    let mut flag = ticklake(home.path(), &with_flag);
+    assert_eq!(from(flag.env(name, "variable:1")), ("flag:1".into(), "flag --brokers".into()));
+    // An empty variable is one that is not set.
+    assert_eq!(from(ticklake(home.path(), &config).env(name, "")).1, "file ticklake.toml");
+
+    let level = |command: &mut Command| setting(command, "log.level");
+    let mut rust_log = ticklake(home.path(), &config);
+    rust_log.env("RUST_LOG", "warn").env("TICKLAKE_LOG__LEVEL", "debug");
+    assert_eq!(level(&mut rust_log), ("warn".into(), "variable RUST_LOG".into()));
+}
+
+#[test]
+fn properties_of_librdkafka_pass_through_and_secrets_are_hidden() {
+    let home = folder();
+    let file = "[kafka]\nsecurity.protocol = 'SASL_SSL'\n'sasl.username' = 'me'\nsasl.password = 'hunter2'\n";
+    fs::write(home.path().join("ticklake.toml"), file).unwrap();
+    let mut command =
+        ticklake(home.path(), &["config", "-X", "socket.timeout.ms=1000", "-X", "ssl.key.pem=hunter2"]);
+    command
+        .env("TICKLAKE_KAFKA__SASL_OAUTHBEARER_CLIENT_SECRET", "hunter2")
+        .env("TICKLAKE_KAFKA__LOG_LEVEL", "7");
+    let output = command.output().expect("it starts");
+    let text = out(&output);
+    for line in [
+        "kafka.\"security.protocol\" = \"SASL_SSL\"",
+        "kafka.\"sasl.username\" = \"me\"",
+        "kafka.\"sasl.password\" = \"********\"",
+        "kafka.\"ssl.key.pem\" = \"********\"",
+        "kafka.\"sasl.oauthbearer.client.secret\" = \"********\"",
+        "kafka.\"socket.timeout.ms\" = \"1000\"",
+        "kafka.log_level = \"7\"",
+    ] {
+        assert!(text.contains(line), "{line}:\n{text}\n{}", err(&output));
+    }
+    assert!(!text.contains("hunter2"), "{text}");
+}
+
+#[test]
+fn what_config_prints_is_a_file_of_settings() {
+    let home = folder();
+    let flags =
+        ["-X", "sasl.username=a\"b", "--catalog", "sqlite:other.db", "--log-level", "ticklake=debug,warn"];
+    let printed = done(home.path(), &[&["config"], &flags[..]].concat());
+    fs::write(home.path().join("printed.toml"), &printed).unwrap();
+    let again = done(home.path(), &["--config", "printed.toml", "config"]);
+    let values = |text: &str| -> Vec<String> {
+        text.lines().map(|line| line.rsplit_once(" # ").expect(line).0.trim_end().to_owned()).collect()
+    };
+    assert_eq!(values(&printed), values(&again));
+    assert!(again.contains("\"ticklake=debug,warn\""), "{again}");
+}
+
+#[test]
+fn the_example_shows_every_setting_with_its_default() {
+    let home = folder();
+    let example = fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/ticklake.example.toml")).unwrap();
+    // As it is, it changes nothing.
+    fs::write(home.path().join("as-it-is.toml"), &example).unwrap();
+    let printed = done(home.path(), &["--config", "as-it-is.toml", "config"]);
+    assert!(!printed.contains("as-it-is.toml"), "{printed}");
+
+    // A '#' before a letter is a setting; before a blank it is prose.
+    let settings: String = example
+        .lines()
+        .map(|line| match line.strip_prefix('#') {
+            Some(setting) if setting.starts_with(|c: char| c.is_ascii_lowercase()) => format!("{setting}\n"),
+            _ => format!("{line}\n"),
+        })
+        .collect();
+    fs::write(home.path().join("all.toml"), settings).unwrap();
+    let all = done(home.path(), &["--config", "all.toml", "config"]);
+    let without_default = ["ingest.topics", "ingest.table", "ingest.location", "ingest.group", "kafka.\""];
+    for line in done(home.path(), &["config"]).lines() {
+        let (line, _) = line.rsplit_once(" # ").expect(line);
+        let key = line.trim_start_matches("# ").split(' ').next().expect(line);
+        let shown =
+            all.lines().find(|shown| shown.starts_with(key)).unwrap_or_else(|| panic!("{key} is not shown"));
+        assert!(shown.ends_with("# file all.toml"), "{key} is not in the example: {shown}");
+        if !without_default.iter().any(|other| key.starts_with(other)) {
+            assert_eq!(shown.rsplit_once(" # ").map(|(value, _)| value.trim_end()), Some(line.trim_end()));
+        }
+    }
+}
+
+#[test]
+fn a_table_is_made_listed_shown_and_forgotten() {
+    let home = folder();
+    let run = |args: &[&str]| done(home.path(), args);
+    fs::write(home.path().join("ticks.sql"), DDL).unwrap();
+    assert_eq!(run(&["table", "list"]), "");
+    let made = run(&["table", "create", "ticks.sql"]);
+    assert!(
+        made.starts_with("market.ticks is made, at file:///") && made.ends_with("/lake/ticks/\n"),
+        "{made}"
+    );
+    assert_eq!(run(&["table", "list"]), "market.ticks\n");
+    assert_eq!(run(&["table", "list", "other"]), "");
+    assert_eq!(run(&["table", "partitions", "market.ticks"]), "");
+
+    // What is shown makes the same table again.
+    let shown = run(&["table", "show", "market.ticks"]);
+    fs::write(home.path().join("shown.sql"), &shown).unwrap();
+    let twice = fails(&mut ticklake(home.path(), &["table", "create", "shown.sql"]), 1);
+    assert!(twice.contains("market.ticks") && twice.contains("sqlite:ticklake.db"), "{twice}");
+    assert!(run(&["table", "drop", "market.ticks"]).contains("its files stay"));
+    run(&["table", "create", "shown.sql"]);
+    assert_eq!(run(&["table", "show", "market.ticks"]), shown);
+
+    // Another catalog knows nothing of it.
+    let other = ["--catalog", "sqlite:other.db", "table", "show", "market.ticks"];
+    assert!(fails(&mut ticklake(home.path(), &other), 1).contains("sqlite:other.db"));
+    run(&["table", "drop", "market.ticks"]);
+    fails(&mut ticklake(home.path(), &["table", "drop", "market.ticks"]), 1);
+}
+
+#[test]
+fn a_ddl_that_is_wrong_names_its_file() {
+    let home = folder();
+    let create = |text: &str| {
+        fs::write(home.path().join("wrong.sql"), text).unwrap();
+        fails(&mut ticklake(home.path(), &["table", "create", "wrong.sql"]), 2)
+    };
+    assert!(create("CREATE TABLE").contains("wrong.sql"));
+    let unknown = create(&DDL.replace("ticklake.format.ts", "ticklake.fromat.ts"));
+    assert!(unknown.contains("wrong.sql") && unknown.contains("ticklake.fromat.ts"), "{unknown}");
+    let nowhere = create(&DDL.replace("LOCATION 'lake/ticks/'", ""));
+    assert!(nowhere.contains("--location"), "{nowhere}");
+}
+
+#[test]
+fn sql_answers_on_stdout_in_the_format_asked_for() {
+    let home = folder();
+    let sql = "SELECT 1 AS one, 'a' AS two";
+    let query = |args: &[&str]| done(home.path(), &[&["query"], args].concat());
+    assert_eq!(query(&[sql]), "one,two\n1,a\n");
+    assert_eq!(query(&[sql, "--format", "jsonl"]), "{\"one\":1,\"two\":\"a\"}\n");
+    fs::write(home.path().join("q.sql"), sql).unwrap();
+    assert_eq!(query(&["-f", "q.sql"]), "one,two\n1,a\n");
+    let wrong = fails(&mut ticklake(home.path(), &["query", "SELECT nope"]), 1);
+    assert!(wrong.starts_with("error: ") && wrong.contains("nope"), "{wrong}");
+}
+
+#[test]
+fn a_preview_is_some_rows_of_a_table() {
+    let home = folder();
+    fs::write(home.path().join("ticks.sql"), DDL).unwrap();
+    done(home.path(), &["table", "create", "ticks.sql"]);
+    assert_eq!(done(home.path(), &["preview", "market.ticks"]), "ts,price,date,symbol\n");
+    fails(&mut ticklake(home.path(), &["preview", "market.nothing"]), 1);
+}
+
+#[test]
+fn a_reader_that_goes_away_is_no_error() {
+    let home = folder();
+    let endless = "SELECT * FROM generate_series(1, 100000000)";
+    let mut child = ticklake(home.path(), &["query", endless])
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .expect("it starts");
+    let mut first = [0; 1];
+    child.stdout.take().expect("a pipe").read_exact(&mut first).expect("a first byte");
+    // The pipe is closed here.
+    let output = child.wait_with_output().expect("it ends");
+    assert_eq!((output.status.code(), err(&output)), (Some(0), ""));
+}
+
+#[test]
+fn logs_are_on_stderr_and_librdkafkas_are_in_them() {
+    let home = folder();
+    let args = ["produce", "--topic", "t", "--simulate", "--count", "1", "--brokers", "127.0.0.1:1"];
+    let json = ["--log-format", "json", "--log-level", "debug", "-X", "debug=broker"];
+    let output = ticklake(home.path(), &[&args[..], &json].concat()).output().expect("it starts");
+    assert_eq!((output.status.code(), out(&output)), (Some(1), ""));
+    let (logs, error): (Vec<&str>, Vec<&str>) = err(&output).lines().partition(|line| line.starts_with('{'));
+    assert_eq!(error.len(), 1, "{error:?}");
+    assert!(error[0].starts_with("error: ") && error[0].contains("127.0.0.1:1"), "{error:?}");
+    let of_librdkafka = |line: &&str| {
+        let event: serde_json::Value = serde_json::from_str(line).expect(line);
+        event.to_string().contains("librdkafka")
+    };
+    assert!(logs.iter().any(of_librdkafka), "{logs:?}");
+}
+
+#[test]
+fn a_property_that_librdkafka_does_not_know_is_wrong_usage() {
+    let home = folder();
+    let args =
+        ["produce", "--topic", "t", "--simulate", "--brokers", "127.0.0.1:1", "-X", "no.such.property=1"];
+    let error = fails(&mut ticklake(home.path(), &args), 2);
+    assert!(error.contains("no.such.property"), "{error}");
+}

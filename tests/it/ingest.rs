@@ -1,0 +1,282 @@
+//! The main job on the in-process cluster: records in, rows in SQL out, offsets committed.
+
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tempfile::TempDir;
+use ticklake::catalog::{Catalog, LocalCatalog};
+use ticklake::ingest::{self, From, Job, Limits, Progress};
+use ticklake::kafka::{Cluster, Connection, Producer};
+use ticklake::query::{self, Engine, Format, LocalEngine};
+use ticklake::store::{Durability, Stores};
+use ticklake::table::Ddl;
+use tokio::sync::watch;
+
+/// The example of the design: epoch milliseconds, exact money, `date=/symbol=`.
+const TICKS: &str = "
+    CREATE EXTERNAL TABLE `market`.`ticks` (
+      `ts` timestamp, `price` decimal(18,4), `size` bigint, `exchange` string, `seq` bigint
+    )
+    PARTITIONED BY (`date` string, `symbol` string)
+    STORED AS PARQUET
+    TBLPROPERTIES (
+      'ticklake.partition.date' = 'day(ts)',
+      'ticklake.partition.symbol' = 'identity(/symbol)',
+      'ticklake.format.ts' = 'epoch_ms',
+      'ticklake.sort' = 'ts'
+    )";
+/// 2026-11-22T14:30:00Z
+const NOON: i64 = 1_795_357_800_000;
+
+/// A cluster, a catalog and a store of one test.
+struct Lake {
+    cluster: Cluster,
+    dir: TempDir,
+    catalog: Arc<dyn Catalog>,
+}
+
+impl Lake {
+    fn new(partitions: i32) -> Self {
+        let dir = TempDir::new().unwrap();
+        let catalog = LocalCatalog::open(dir.path().join("catalog.db")).unwrap();
+        let cluster = Cluster::start(&[("ticks", partitions)]).unwrap();
+        Self { cluster, catalog: Arc::new(catalog), dir }
+    }
+
+    fn connection(&self) -> Connection {
+        self.cluster.connection()
+    }
+
+    fn table(&self) -> std::path::PathBuf {
+        self.dir.path().join("lake/ticks")
+    }
+
+    fn job(&self) -> Job {
+        Job {
+            connection: self.connection(),
+            topics: vec!["ticks".into()],
+            group: "test".into(),
+            ddl: Ddl::parse(TICKS).unwrap(),
+            location: Some(self.table().to_str().unwrap().into()),
+            stores: Stores::new(Durability::NoFsync),
+            catalog: self.catalog.clone(),
+            from: From::Beginning,
+            until_end: true,
+            source_epoch: 0,
+            limits: Limits::default(),
+        }
+    }
+
+    async fn send(&self, values: impl IntoIterator<Item = String>) {
+        let producer = Producer::new(&self.connection(), "ticks").unwrap();
+        for value in values {
+            producer.send(None, value.as_bytes()).await.unwrap();
+        }
+        producer.flush(Duration::from_secs(30)).await.unwrap();
+    }
+
+    async fn sql(&self, sql: &str) -> Vec<String> {
+        let stores = Stores::new(Durability::NoFsync);
+        let engine = LocalEngine::new(self.catalog.clone(), stores, &query::Limits::default()).unwrap();
+        let mut out = Vec::new();
+        let answer = engine.query(sql).await.unwrap();
+        query::print(answer, Format::Csv, &mut out).await.unwrap();
+        String::from_utf8(out).unwrap().lines().skip(1).map(str::to_owned).collect()
+    }
+}
+
+async fn run(job: Job) -> Progress {
+    let (_stop, stop) = watch::channel(false);
+    let (progress, _) = watch::channel(Progress::default());
+    ingest::run(job, stop, progress).await.unwrap()
+}
+
+fn tick(symbol: &str, seq: i64, price: &str) -> String {
+    format!(
+        r#"{{"symbol":"{symbol}","ts":{},"price":{price},"size":100,"exchange":"Q","seq":{seq}}}"#,
+        NOON + seq
+    )
+}
+
+fn files(folder: &Path) -> Vec<String> {
+    let mut files: Vec<String> =
+        walk(folder).iter().map(|p| p.strip_prefix(folder).unwrap().display().to_string()).collect();
+    files.retain(|f| f.ends_with(".parquet"));
+    files.sort();
+    files
+}
+
+fn walk(folder: &Path) -> Vec<std::path::PathBuf> {
+    let Ok(entries) = std::fs::read_dir(folder) else { return Vec::new() };
+    entries
+        .flat_map(|entry| {
+            let path = entry.unwrap().path();
+            if path.is_dir() { walk(&path) } else { vec![path] }
+        })
+        .collect()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn records_are_rows_in_sql() {
+    let lake = Lake::new(2);
+    let symbols = ["AAPL", "MSFT", "BRK/B", "^GSPC"];
+    lake.send((0..1000).map(|seq| tick(symbols[seq as usize % 4], seq, "229.87"))).await;
+
+    let done = run(lake.job()).await;
+
+    assert_eq!((done.records, done.rows, done.rejected, done.skipped), (1000, 1000, 0, 0));
+    assert_eq!(done.partitions_registered, 4);
+    assert_eq!(done.offsets_committed, 1000);
+    assert_eq!(done.files, files(&lake.table()).len() as u64);
+    assert_eq!(
+        lake.sql("SELECT symbol, count(*), sum(price), min(ts), max(seq) FROM market.ticks WHERE date = '2026-11-22' GROUP BY symbol ORDER BY symbol").await,
+        [
+            "AAPL,250,57467.5000,2026-11-22T14:30:00Z,996",
+            "BRK/B,250,57467.5000,2026-11-22T14:30:00.002Z,998",
+            "MSFT,250,57467.5000,2026-11-22T14:30:00.001Z,997",
+            "^GSPC,250,57467.5000,2026-11-22T14:30:00.003Z,999",
+        ]
+    );
+    assert_eq!(lake.sql("SELECT count(DISTINCT seq) FROM market.ticks").await, ["1000"]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_second_run_goes_on_where_the_first_ended() {
+    let lake = Lake::new(1);
+    lake.send((0..100).map(|seq| tick("AAPL", seq, "1.5"))).await;
+    run(lake.job()).await;
+    let before = files(&lake.table());
+
+    let nothing = run(lake.job()).await;
+    assert_eq!((nothing.records, nothing.files), (0, 0));
+    assert_eq!(files(&lake.table()), before);
+
+    lake.send((100..150).map(|seq| tick("AAPL", seq, "1.5"))).await;
+    assert_eq!(run(lake.job()).await.records, 50);
+    assert_eq!(
+        files(&lake.table()),
+        [
+            "date=2026-11-22/symbol=AAPL/k-ticks-0-00000000000000000000.parquet",
+            "date=2026-11-22/symbol=AAPL/k-ticks-0-00000000000000000100.parquet",
+        ]
+    );
+    assert_eq!(lake.sql("SELECT count(*), count(DISTINCT seq) FROM market.ticks").await, ["150,150"]);
+}
+
+/// Another group knows no offsets: it reads everything again, and the chains keep it from writing anything twice.
+#[tokio::test(flavor = "multi_thread")]
+async fn lost_offsets_double_no_row() {
+    let lake = Lake::new(2);
+    lake.send((0..200).map(|seq| tick(["AAPL", "MSFT"][seq as usize % 2], seq, "1.5"))).await;
+    run(lake.job()).await;
+    let before = files(&lake.table());
+
+    lake.send((200..210).map(|seq| tick("AAPL", seq, "1.5"))).await;
+    let again = run(Job { group: "another".into(), ..lake.job() }).await;
+
+    assert_eq!(again.records, 210);
+    assert_eq!(files(&lake.table()).len() as u64, before.len() as u64 + again.files);
+    assert_eq!(lake.sql("SELECT count(*), count(DISTINCT seq) FROM market.ticks").await, ["210,210"]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn files_are_cut_by_rows_and_tile_the_offsets() {
+    let lake = Lake::new(1);
+    lake.send((0..1000).map(|seq| tick("AAPL", seq, "1.5"))).await;
+    let mut job = lake.job();
+    job.limits.flush_rows = 100;
+    run(job).await;
+    // A limit that is reached while a file is being written waits for it, so there may be fewer.
+    let files = files(&lake.table());
+    assert!((2..=10).contains(&files.len()), "{files:?}");
+    assert!(files[0].ends_with("-00000000000000000000.parquet"), "{files:?}");
+    assert_eq!(lake.sql("SELECT count(*), count(DISTINCT seq) FROM market.ticks").await, ["1000,1000"]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_small_budget_seals_the_largest_and_loses_nothing() {
+    let lake = Lake::new(1);
+    lake.send((0..20_000).map(|seq| tick(&format!("S{}", seq % 50), seq, "1.5"))).await;
+    let mut job = lake.job();
+    job.limits.memory_bytes = 256 << 10;
+    let done = run(job).await;
+    assert!(done.files > 50, "{done:?}");
+    assert_eq!(lake.sql("SELECT count(*), count(DISTINCT seq) FROM market.ticks").await, ["20000,20000"]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_no_row_is_a_rejected_row() {
+    let lake = Lake::new(1);
+    let bad = [
+        "{\"symbol\":\"AAPL\"".to_owned(),
+        tick("AAPL", 1, "1.00001"),
+        tick("AAPL", 2, "\"x\""),
+        "[]".into(),
+        "17".into(),
+        tick("AAPL", 3, "1.5"),
+    ];
+    lake.send(bad).await;
+    let done = run(lake.job()).await;
+    assert_eq!((done.rows, done.rejected, done.skipped), (1, 4, 1));
+    assert_eq!(
+        lake.sql("SELECT \"offset\", reason, \"column\", attempt FROM market.ticks_rejected ORDER BY 1")
+            .await,
+        ["0,malformed,,0", "1,digits,price,0", "2,not_a_number,price,0", "4,not_an_object,,0"]
+    );
+}
+
+/// A daemon: rows show up while it runs, and `stop` leaves nothing behind.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_daemon_seals_by_age_and_stops_clean() {
+    let lake = Lake::new(1);
+    let mut job = lake.job();
+    job.until_end = false;
+    job.limits.flush_age = Duration::from_millis(200);
+    let (stop, stopped) = watch::channel(false);
+    let (progress, mut seen) = watch::channel(Progress::default());
+    let daemon = tokio::spawn(ingest::run(job, stopped, progress));
+
+    lake.send((0..10).map(|seq| tick("AAPL", seq, "1.5"))).await;
+    let sealed =
+        tokio::time::timeout(Duration::from_secs(60), seen.wait_for(|p| p.partitions_registered == 1)).await;
+    sealed.expect("sealed by age").unwrap();
+    assert_eq!(lake.sql("SELECT count(*) FROM market.ticks").await, ["10"]);
+
+    lake.send((10..15).map(|seq| tick("AAPL", seq, "1.5"))).await;
+    let read = tokio::time::timeout(Duration::from_secs(60), seen.wait_for(|p| p.records == 15)).await;
+    read.expect("read").unwrap();
+    stop.send(true).unwrap();
+    let done = daemon.await.unwrap().unwrap();
+    assert_eq!((done.rows, done.offsets_committed), (15, 15));
+    assert_eq!(lake.sql("SELECT count(*), count(DISTINCT seq) FROM market.ticks").await, ["15,15"]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_topic_that_is_not_there_is_said() {
+    let lake = Lake::new(1);
+    let (_stop, stop) = watch::channel(false);
+    let (progress, _) = watch::channel(Progress::default());
+    let e =
+        ingest::run(Job { topics: vec!["tikcs".into()], ..lake.job() }, stop, progress).await.unwrap_err();
+    let text = ticklake::error::chain(&e);
+    assert!(text.contains("topic") && text.contains("tikcs"), "{text}");
+}
+
+/// Links of another cluster mean other records: they are refused, and the fix begins new chains.
+#[tokio::test(flavor = "multi_thread")]
+async fn another_cluster_is_refused_until_a_new_epoch_begins() {
+    let lake = Lake::new(1);
+    lake.send((0..10).map(|seq| tick("AAPL", seq, "1.5"))).await;
+    run(lake.job()).await;
+
+    let moved = Lake { cluster: Cluster::start(&[("ticks", 1)]).unwrap(), ..lake };
+    moved.send((10..20).map(|seq| tick("AAPL", seq, "1.5"))).await;
+    let (_stop, stop) = watch::channel(false);
+    let (progress, _) = watch::channel(Progress::default());
+    let e = ingest::run(moved.job(), stop, progress).await.unwrap_err();
+    assert!(e.to_string().contains("source.epoch"), "{e}");
+
+    run(Job { source_epoch: 1, ..moved.job() }).await;
+    assert_eq!(moved.sql("SELECT count(*), count(DISTINCT seq) FROM market.ticks").await, ["20,20"]);
+}
