@@ -1,0 +1,75 @@
+"""Proves how a daemon lives and ends: rows are visible within the flush age; SIGTERM and SIGINT write, register and
+commit all that was read; a broker that is away is a clear error.
+"""
+
+import signal
+import time
+
+import pytest
+
+import feed
+import readers
+from broker import free_ports
+from program import Table
+from wait import until
+
+FLUSH_AGE_SECONDS = 2
+# A seal, a write, a commit of SQLite and a start of `ticklake query`, all of a debug build on a busy machine.
+GRACE_SECONDS = 6
+
+
+def test_rows_are_visible_within_the_flush_age(cluster, ticks_table, measured):
+    topic = cluster.topic("fresh", 4)
+    daemon = ticks_table.start("daemon", topic, "--flush-age", f"{FLUSH_AGE_SECONDS}s")
+    until("the daemon has the partitions", lambda: cluster.assigned(ticks_table.group) == [4], 30, [daemon])
+    ticks = feed.ticks(120, symbols=40)
+    latencies = []
+    for sent in range(0, len(ticks), 40):
+        cluster.send(topic, (tick.record() for tick in ticks[sent:sent + 40]))
+        begin = time.monotonic()
+        until("the rows are visible", lambda: visible(ticks_table) == sent + 40, 30, [daemon])
+        latencies.append(time.monotonic() - begin)
+    daemon.stop()
+    assert readers.by_ticklake(ticks_table) == feed.summaries(ticks)
+    measured("freshness: rows are visible " + ", ".join(f"{s:.1f} s" for s in latencies)
+             + f" after they were acknowledged (flush age {FLUSH_AGE_SECONDS} s)")
+    assert max(latencies) < FLUSH_AGE_SECONDS + GRACE_SECONDS
+
+
+def visible(table: Table) -> int:
+    """The rows that `ticklake query` finds; none before the daemon has made the table."""
+    done = table.program.run("query", "--format", "csv", f"SELECT count(*) AS n FROM {table.name}")
+    return int(done.stdout.splitlines()[1]) if done.returncode == 0 else 0
+
+
+@pytest.mark.parametrize("how", [signal.SIGTERM, signal.SIGINT], ids=lambda s: s.name)
+def test_a_signal_writes_all_that_was_read(cluster, ticks_table, how):
+    """No limit but one is near, so that the rows are in memory when the signal comes. That one tells how far it has
+    read: the file of the symbol that is sent last is cut by rows, and the partition is read in order."""
+    topic = cluster.topic("signal")
+    held = feed.ticks(3_000, symbols=40)
+    last = [tick._replace(symbol="LAST", ts=held[0].ts, seq=i) for i, tick in enumerate(held[:1_500])]
+    most = max(summary.rows for summary in feed.summaries(held).values())
+    assert most < len(last)
+    daemon = ticks_table.start("daemon", topic, "--flush-rows", len(last), "--flush-age", "1h")
+    cluster.send(topic, (tick.record() for tick in held + last))
+    until("the last rows are written", ticks_table.files, 60, [daemon])
+    assert len(ticks_table.files()) == 1, "rows were written that should be in memory"
+
+    daemon.stop(how)
+
+    assert readers.by_ticklake(ticks_table) == feed.summaries(held + last)
+    assert cluster.all_is_committed(ticks_table.group, topic)
+    assert ticks_table.ingest_to_end(topic)["records"] == 0
+
+
+@pytest.mark.parametrize("mode", [["--until-end"], []], ids=["batch", "daemon"])
+def test_a_broker_that_is_away_is_an_error(program, ticks_table, mode):
+    [port] = free_ports(1)
+    away = program.with_brokers(f"127.0.0.1:{port}")
+    assert f"127.0.0.1:{port}" in away.last_error(*ticks_table.ingest("nowhere", *mode), seconds=60)
+
+
+@pytest.mark.parametrize("mode", [["--until-end"], []], ids=["batch", "daemon"])
+def test_a_topic_that_is_not_there_is_an_error(program, ticks_table, mode):
+    assert "no-such-topic" in program.last_error(*ticks_table.ingest("no-such-topic", *mode), seconds=60)

@@ -1,0 +1,82 @@
+"""Proves that the table's own chains, not the group's offsets, keep rows from being written twice or lost: offsets
+that are deleted or moved back make no row double, and records that are gone from the log are an error, not a gap.
+"""
+
+import pytest
+from confluent_kafka import TopicPartition
+
+import feed
+import readers
+
+PARTITIONS = 2
+
+
+@pytest.fixture
+def ingested(cluster, ticks_table):
+    """A topic of 2,000 ticks that are all in the table; and the ticks."""
+    topic = cluster.topic("offsets", PARTITIONS)
+    ticks = feed.ticks(2_000, symbols=40)
+    cluster.send(topic, (tick.record() for tick in ticks))
+    assert ticks_table.ingest_to_end(topic, "--flush-rows", "100")["rows"] == len(ticks)
+    return topic, ticks
+
+
+def forget(cluster, group, topic):
+    cluster.forget_group(group)
+
+
+def move_to_zero(cluster, group, topic):
+    cluster.commit(group, [TopicPartition(topic, p, 0) for p in range(PARTITIONS)])
+
+
+def move_back_with_metadata(cluster, group, topic):
+    """As if the last commits had never come."""
+    found = cluster.committed(group, topic).values()
+    cluster.commit(group, [TopicPartition(topic, tp.partition, tp.offset // 2, tp.metadata) for tp in found])
+
+
+@pytest.mark.parametrize("lose", [forget, move_to_zero, move_back_with_metadata])
+def test_a_replay_writes_no_row_twice(cluster, ticks_table, ingested, lose):
+    topic, ticks = ingested
+    files = ticks_table.files()
+    lose(cluster, ticks_table.group, topic)
+
+    again = ticks_table.ingest_to_end(topic, "--flush-rows", "100")
+
+    assert again["records"] > 0, "nothing was replayed"
+    assert again["files"] == 0 and ticks_table.files() == files
+    assert readers.by_ticklake(ticks_table) == feed.summaries(ticks)
+    assert readers.by_duckdb(ticks_table) == feed.summaries(ticks)
+    assert cluster.all_is_committed(ticks_table.group, topic)
+
+
+def test_a_replay_goes_on_with_what_is_new(cluster, ticks_table, ingested):
+    topic, ticks = ingested
+    both = feed.ticks(2_000, symbols=40) + [t._replace(seq=t.seq + 1_000_000) for t in feed.ticks(1_000, symbols=60)]
+    assert both[:2_000] == ticks
+    cluster.send(topic, (tick.record() for tick in both[2_000:]))
+    cluster.forget_group(ticks_table.group)
+
+    # Other limits cut other files: the rows are the same all the same.
+    again = ticks_table.ingest_to_end(topic, "--flush-rows", "70")
+
+    assert again["records"] == 3_000
+    for read in readers.READERS.values():
+        assert read(ticks_table) == feed.summaries(both)
+
+
+def test_records_that_are_gone_are_an_error(cluster, ticks_table):
+    topic = cluster.topic("retention")
+    ticks = feed.ticks(1_500, symbols=40)
+    cluster.send(topic, (tick.record() for tick in ticks[:1_000]))
+    assert ticks_table.ingest_to_end(topic)["rows"] == 1_000
+    cluster.send(topic, (tick.record() for tick in ticks[1_000:]))
+    cluster.drop_records_below(topic, 0, 1_200)
+
+    error = ticks_table.program.last_error(*ticks_table.ingest(topic, "--until-end"))
+
+    # The topic, the partition, where it was to go on, and where the log begins.
+    for named in topic, "partition", "1000", "1200":
+        assert named in error
+    assert readers.by_ticklake(ticks_table) == feed.summaries(ticks[:1_000])
+    assert cluster.committed(ticks_table.group, topic)[0].offset == 1_000
