@@ -1,4 +1,54 @@
 //! ticklake: JSON ticks from Kafka become a partitioned Parquet lake, exactly once.
+//!
+//! One program and one library. `README.md` says how it is used; this page is the map for who changes it.
+//!
+//! # The way of the data
+//!
+//!     Kafka ─ source ─▶ decode ─▶ route ─▶ buffer ─ seal ─▶ write (Parquet) ─▶ register ─▶ commit
+//!                                                                                 │
+//!                                                          SQL ◀─ query ◀─ catalog ┘
+//!
+//! Begin reading at [`ingest`], the main job: its page joins the stages in this order. Then [`table`], whose words
+//! all else is written in, and [`demo`], which runs everything at once in a hundred lines.
+//!
+//! # The rooms
+//!
+//! * [`table`]: what a table is: its DDL, columns, partitions, and the [`table::Spec`] that decides a record's fate. Pure.
+//! * [`kafka`]: the one room that knows rdkafka: the source, the producer, admin calls, the in-process cluster.
+//! * [`store`]: folders of files, and how a file is created once and never overwritten.
+//! * [`catalog`]: where tables and partitions are named; a SQLite file keeps what AWS Glue would.
+//! * [`ingest`]: Kafka → table. [`query`]: table → answers; the one room that knows DataFusion.
+//! * [`produce`]: files and a simulated market → Kafka. [`demo`]: the whole system in one process.
+//! * [`config`]: the settings and where each comes from. [`cli`]: what can be typed. [`error`]: the one error.
+//!
+//! Dependencies point one way: `table ← kafka, store, catalog ← ingest, query, produce ← demo ← cli ← main`. The stages of
+//! `ingest` never call each other. A test holds these lines.
+//!
+//! # What is promised
+//!
+//! The rows that one Kafka partition gives to one partition of the table form a *chain* of files, its *links*. A link covers
+//! the offsets from `start` up to and without `end`; `start` is where the chain ended before and is in the file's name, `end`
+//! is in its footer.
+//!
+//! 1. A partition is registered only after a link in it exists.
+//! 2. An offset is committed only when every record below it is in a registered link, rejected or skipped.
+//! 3. No file is ever overwritten: links are put create-only. Of two writers that know the same chain end one wins; the
+//!    other reads the winner's `end`, drops its own rows below it, and goes on. A replay, a zombie and a retry are all this
+//!    one case, so delivery is exactly once wherever files are cut.
+//! 4. The links of a chain tile the offsets: no gap, no overlap.
+//! 5. After a revoke nothing of that source changes state, whatever still lands.
+//! 6. Rows follow the table's sort order, ties in the order of arrival.
+//! 7. Every queue, buffer and retry has a limit. Limits stop or pause a job; they never change a record's fate.
+//! 8. Fate is pure: it depends on the record and the spec, never on the clock or on other records. `DECODING.md` lists it.
+//!
+//! # Words
+//!
+//! * *record*: Kafka's bytes. *row*: its meaning. `RecordBatch` is Arrow's; a batch of Kafka's is a [`kafka::RecordSet`].
+//! * *source*, [`kafka::TopicPartition`]: Kafka's side. *partition*, [`table::PartitionKey`], *location*: the table's.
+//! * append → seal → write → register → commit: the life of a row.
+//! * *chain*, *link*: above. *frontier*: our durable progress in a source, which is what is committed.
+//! * *high watermark*, *lag*: the broker's.
+//! * *rejected*: no row, but kept in the sibling table `<name>_rejected`. *skipped*: not meant for the table.
 
 pub mod catalog;
 pub mod cli;
