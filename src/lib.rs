@@ -4,9 +4,11 @@
 //!
 //! # The way of the data
 //!
-//!     Kafka ─ source ─▶ decode ─▶ route ─▶ buffer ─ seal ─▶ write (Parquet) ─▶ register ─▶ commit
-//!                                                                                 │
-//!                                                          SQL ◀─ query ◀─ catalog ┘
+//! ```text
+//! Kafka ─ source ─▶ decode ─▶ route ─▶ buffer ─ seal ─▶ write (Parquet) ─▶ register ─▶ commit
+//!                                                                              │
+//!                                                      SQL ◀── query ◀── catalog
+//! ```
 //!
 //! Begin reading at [`ingest`], the main job: its page joins the stages in this order. Then [`table`], whose words
 //! all else is written in, and [`demo`], which runs everything at once in a hundred lines.
