@@ -242,6 +242,7 @@ fn start_sources(job: &Job, spec: &Spec, to_job: ToJob) -> Result<Vec<Source>> {
     });
     let headers = columns.chain(partitions).any(|source| matches!(source, spec::Source::Header(_)));
     let options = |topic: &String| SourceOptions {
+        brokers: job.connection.brokers.clone(),
         topic: topic.clone(),
         group: job.group.clone(),
         time: if let From::Time(time) = job.from { Some(time) } else { None },
