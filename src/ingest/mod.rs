@@ -1,6 +1,8 @@
 //! Kafka → table: the main job.
 //!
-//!     source ─▶ decode ─▶ route ─▶ buffer ─ seal ─▶ encode ─▶ write ─▶ register ─▶ commit
+//! ```text
+//! source ─▶ decode ─▶ route ─▶ buffer ─ seal ─▶ encode ─▶ write ─▶ register ─▶ commit
+//! ```
 //!
 //! A source (`kafka::source`) hands over records. `decode` makes rows of them, `route` finds each row's partition,
 //! `buffer` keeps rows by partition until a limit of rows, bytes, age or memory seals them. `write` makes sealed rows a

@@ -1,6 +1,8 @@
 //! The loop of a job: it owns all state, and every change of it happens here, one event after the other.
 //!
-//!     deliveries ─▶ place ─▶ buffers ─ seal ─▶ flight (write::land) ─▶ registry ─ register ─▶ frontier ─▶ commit
+//! ```text
+//! deliveries ─▶ place ─▶ buffers ─ seal ─▶ flight (write::land) ─▶ registry ─ register ─▶ frontier ─▶ commit
+//! ```
 //!
 //! Does not own how records become rows (`place`), links (`write`) or partitions of the catalog (`register`), and
 //! knows no rdkafka: it talks to sources over channels. Time is tokio's, so that a test can pause it.
