@@ -439,7 +439,8 @@ impl Pipeline {
     /// Reading waits while the budget is spent and something is on its way that will free it.
     fn is_reading(&self) -> bool {
         let spent = self.placer.shelves.buffers.bytes() + self.flight_bytes > self.plan.limits.memory_bytes;
-        self.draining.is_none() && !(spent && !self.flights.is_empty())
+        let freeing = !self.flights.is_empty();
+        self.draining.is_none() && !(spent && freeing)
     }
 
     fn warn_of_unmatched(&mut self) {
