@@ -1,7 +1,9 @@
 //! Turns a topic into events: one consumer of a group on its own OS thread.
 //!
-//!     poll thread ── deliveries ──▶ bounded channel ─┐
-//!                 ── events     ──▶ bounded channel ─┴▶ the job ── commands ──▶ poll thread
+//! ```text
+//! poll thread ── deliveries ──▶ bounded channel ─┐
+//!             ── events     ──▶ bounded channel ─┴▶ the job ── commands ──▶ poll thread
+//! ```
 //!
 //! A rebalance is an event with a reply, and the thread waits for the reply: when the first record of an assignment
 //! arrives, the job knows the assignment. Records that cannot be handed over pause the consumer, which goes on
