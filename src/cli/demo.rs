@@ -22,5 +22,8 @@ pub struct DemoArgs {
 
 pub fn run(args: &DemoArgs) -> Result<()> {
     let job = Job { folder: args.dir.clone(), duration: Duration::from_secs(args.seconds) };
-    runtime()?.block_on(signals::unless_interrupted(demo::run(job, &mut Stdout::by_line())))
+    runtime()?.block_on(async {
+        signals::end_at_first()?;
+        demo::run(job, &mut Stdout::by_line()).await
+    })
 }

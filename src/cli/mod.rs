@@ -109,17 +109,24 @@ impl Command {
     }
 }
 
-/// Prints a failure, once and with its causes, and says what the process ends with: 0 done, 1 failed, 2 wrong usage,
-/// 130 interrupted.
+/// What the process ends with; a failure is printed.
 pub fn exit_code(outcome: Result<()>) -> ExitCode {
-    let Err(e) = outcome else { return ExitCode::SUCCESS };
+    match outcome {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(e) => end_with(&e).into(),
+    }
+}
+
+/// Prints a failure, once and with its causes, and gives its code: 1 failed, 2 wrong usage, 130 interrupted.
+fn end_with(e: &Error) -> u8 {
     // Where stderr is closed there is nobody to tell.
-    let _ = writeln!(std::io::stderr(), "error: {}", error::chain(&e));
-    ExitCode::from(match e.kind() {
+    let _ = writeln!(std::io::stderr(), "error: {}", error::chain(e));
+    match e.kind() {
         Kind::Usage => 2,
+        // As shells have it for a process that SIGINT ended: 128 + 2.
         Kind::Interrupted => 130,
         Kind::Kafka | Kind::Store | Kind::Catalog | Kind::Query | Kind::Protocol | Kind::System => 1,
-    })
+    }
 }
 
 impl Globals {

@@ -95,11 +95,12 @@ fn answer(
     settings: &Settings,
     ask: impl AsyncFnOnce(&LocalEngine) -> Result<Answer>,
 ) -> Result<()> {
-    runtime()?.block_on(signals::unless_interrupted(async {
+    runtime()?.block_on(async {
+        signals::end_at_first()?;
         let engine = LocalEngine::new(open_catalog(settings)?, open_stores(settings), &Limits::default())?;
         let answer = ask(&engine).await?;
         let mut out = Stdout::buffered();
         query::print(answer, output.format(), &mut out).await?;
         out.flush().map_err(unwritable)
-    }))
+    })
 }

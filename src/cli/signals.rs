@@ -3,15 +3,10 @@
 //! A job that drains (`ingest`, `produce`) is told once and ends by itself, with 0; told again, the process ends at
 //! once. Any other command just ends, and says that it was interrupted.
 
-use std::future::Future;
-
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::watch;
 
 use crate::error::{Error, Kind, Result};
-
-/// As shells have it for a process that SIGINT ended: 128 + 2.
-const INTERRUPTED: i32 = 130;
 
 struct Signals {
     interrupt: Signal,
@@ -42,17 +37,23 @@ pub fn stop_at_first() -> Result<watch::Receiver<bool>> {
         let signal = signals.next().await;
         tracing::info!(signal, "stopping: what was read is made durable first; another signal ends at once");
         sender.send_replace(true);
-        signals.next().await;
-        std::process::exit(INTERRUPTED);
+        let signal = signals.next().await;
+        interrupted(signal);
     });
     Ok(receiver)
 }
 
-/// Drops the work at the first signal.
-pub async fn unless_interrupted<T>(work: impl Future<Output = Result<T>>) -> Result<T> {
+/// Ends the process at the first signal, even while it waits for a reader of its stdout. To be called on the runtime.
+pub fn end_at_first() -> Result<()> {
     let mut signals = Signals::listen()?;
-    tokio::select! {
-        done = work => done,
-        signal = signals.next() => Err(Error::new(Kind::Interrupted, format!("interrupted by {signal}"))),
-    }
+    tokio::spawn(async move {
+        let signal = signals.next().await;
+        interrupted(signal);
+    });
+    Ok(())
+}
+
+fn interrupted(signal: &str) -> ! {
+    let e = Error::new(Kind::Interrupted, format!("interrupted by {signal}"));
+    std::process::exit(super::end_with(&e).into())
 }

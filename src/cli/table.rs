@@ -50,7 +50,8 @@ pub struct ListArgs {
 }
 
 pub fn run(command: &TableCommand, settings: &Settings) -> Result<()> {
-    runtime()?.block_on(signals::unless_interrupted(async {
+    runtime()?.block_on(async {
+        signals::end_at_first()?;
         let catalog = &*open_catalog(settings)?;
         let text = match command {
             TableCommand::Create(args) => create(args, catalog, settings).await?,
@@ -61,7 +62,7 @@ pub fn run(command: &TableCommand, settings: &Settings) -> Result<()> {
         };
         let mut out = Stdout::buffered();
         out.write_all(text.as_bytes()).and_then(|()| out.flush()).map_err(unwritable)
-    }))
+    })
 }
 
 /// Reads a file with one `CREATE EXTERNAL TABLE`.

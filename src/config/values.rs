@@ -297,7 +297,8 @@ mod tests {
     fn sizes_are_printed_as_they_are_read() {
         #[derive(serde::Deserialize, serde::Serialize)]
         struct Sized(#[serde(with = "bytes")] usize);
-        let read = |text: &str| Value::from(text).deserialize::<Sized>().map(|s| s.0);
+        let read =
+            |text: &str| Value::from(text).deserialize::<Sized>().map(|s| s.0).map_err(|e| e.to_string());
         for (text, bytes) in [("192MiB", 192 << 20), ("64MB", 64_000_000), ("1GiB", 1 << 30), ("4097", 4097)]
         {
             assert_eq!(read(text).unwrap(), bytes, "{text}");

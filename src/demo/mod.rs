@@ -1,7 +1,9 @@
 //! The whole system in one process, with nothing installed.
 //!
-//!     in-process Kafka ◀─ producer        catalog (SQLite) ◀─┐
-//!                      └─▶ ingest ─▶ Parquet in a folder  ───┴─▶ SQL, every second
+//! ```text
+//! in-process Kafka ◀─ producer        catalog (SQLite) ◀─┐
+//!                  └─▶ ingest ─▶ Parquet in a folder  ───┴─▶ SQL, every second
+//! ```
 //!
 //! Nothing here is a stand-in: it is what the other commands run, over librdkafka's in-process cluster. That keeps
 //! 5 MiB a partition (FACTS 5.16), so the ticks are paced.

@@ -18,6 +18,9 @@ use crate::table::Spec;
 use crate::table::pointer::Pointer;
 use crate::table::spec::{PartitionSource, Source};
 
+/// The text of one record in a message, and its place in the array where it is in one.
+type Element<'a> = (Option<usize>, &'a [u8]);
+
 /// An object remembers the order of so many fields.
 const ORDER_MAX: usize = 1024;
 
@@ -253,7 +256,7 @@ impl Decoder {
 
     /// The texts of the records in a message, which is read as a whole first: a message that is broken anywhere gives
     /// no row at all.
-    fn elements<'a>(&self, message: &'a [u8]) -> Result<Vec<(Option<usize>, &'a [u8])>, Reason> {
+    fn elements<'a>(&self, message: &'a [u8]) -> Result<Vec<Element<'a>>, Reason> {
         let mut cursor = Cursor::new(message);
         cursor.space();
         let found = find(&mut cursor, self.records.tokens(), 0)?;

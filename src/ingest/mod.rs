@@ -1,6 +1,8 @@
 //! Kafka → table: the main job.
 //!
-//!     source ─▶ decode ─▶ route ─▶ buffer ─ seal ─▶ encode ─▶ write ─▶ register ─▶ commit
+//! ```text
+//! source ─▶ decode ─▶ route ─▶ buffer ─ seal ─▶ encode ─▶ write ─▶ register ─▶ commit
+//! ```
 //!
 //! A source (`kafka::source`) hands over records. `decode` makes rows of them, `route` finds each row's partition,
 //! `buffer` keeps rows by partition until a limit of rows, bytes, age or memory seals them. `write` makes sealed rows a
@@ -157,6 +159,8 @@ pub async fn run(
     let Some(found) = find(&sources, &mut from_sources, &mut stop).await? else {
         return Ok(Progress::default()); // stopped before it began
     };
+    #[expect(clippy::disallowed_methods, reason = "it names this run in the footers, and decides nothing")]
+    let writer = format!("{:032x}", rand::random::<u128>());
     let plan = Plan {
         targets,
         catalog: job.catalog.clone(),
@@ -164,7 +168,7 @@ pub async fn run(
             cluster: found.cluster,
             topic_id: String::new(),
             spec: specs.hash().to_owned(),
-            writer: format!("{:032x}", rand::random::<u128>()),
+            writer,
         },
         specs,
         epoch: job.source_epoch,
@@ -242,6 +246,7 @@ fn start_sources(job: &Job, spec: &Spec, to_job: ToJob) -> Result<Vec<Source>> {
     });
     let headers = columns.chain(partitions).any(|source| matches!(source, spec::Source::Header(_)));
     let options = |topic: &String| SourceOptions {
+        brokers: job.connection.brokers.clone(),
         topic: topic.clone(),
         group: job.group.clone(),
         time: if let From::Time(time) = job.from { Some(time) } else { None },

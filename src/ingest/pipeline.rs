@@ -1,6 +1,8 @@
 //! The loop of a job: it owns all state, and every change of it happens here, one event after the other.
 //!
-//!     deliveries ─▶ place ─▶ buffers ─ seal ─▶ flight (write::land) ─▶ registry ─ register ─▶ frontier ─▶ commit
+//! ```text
+//! deliveries ─▶ place ─▶ buffers ─ seal ─▶ flight (write::land) ─▶ registry ─ register ─▶ frontier ─▶ commit
+//! ```
 //!
 //! Does not own how records become rows (`place`), links (`write`) or partitions of the catalog (`register`), and
 //! knows no rdkafka: it talks to sources over channels. Time is tokio's, so that a test can pause it.
@@ -437,7 +439,8 @@ impl Pipeline {
     /// Reading waits while the budget is spent and something is on its way that will free it.
     fn is_reading(&self) -> bool {
         let spent = self.placer.shelves.buffers.bytes() + self.flight_bytes > self.plan.limits.memory_bytes;
-        self.draining.is_none() && !(spent && !self.flights.is_empty())
+        let freeing = !self.flights.is_empty();
+        self.draining.is_none() && !(spent && freeing)
     }
 
     fn warn_of_unmatched(&mut self) {

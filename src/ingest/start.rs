@@ -24,7 +24,8 @@ impl CommitMark {
 
     /// `None` where the metadata is not ours, or of a later version.
     pub fn parse(text: &str) -> Option<Self> {
-        let mut fields = text.strip_prefix("ticklake/1 ")?.split(' ');
+        // Some clients that move offsets count the string's end in.
+        let mut fields = text.trim_end_matches('\0').strip_prefix("ticklake/1 ")?.split(' ');
         let mut next = |key: &str| fields.next()?.strip_prefix(key)?.strip_prefix('=').map(str::to_owned);
         Some(Self {
             table: next("table")?,
@@ -114,6 +115,12 @@ mod tests {
         let spec = "s1".to_owned();
         let ours = offer(Some((42, mark().print())));
         assert_eq!(start(&ours, From::Latest, &mark()), Start::Committed { offset: 42, spec });
+    }
+
+    #[test]
+    fn marks_come_back() {
+        assert_eq!(CommitMark::parse(&mark().print()), Some(mark()));
+        assert_eq!(CommitMark::parse(&format!("{}\0", mark().print())), Some(mark()));
     }
 
     #[test]

@@ -1,7 +1,9 @@
 //! Turns a topic into events: one consumer of a group on its own OS thread.
 //!
-//!     poll thread ── deliveries ──▶ bounded channel ─┐
-//!                 ── events     ──▶ bounded channel ─┴▶ the job ── commands ──▶ poll thread
+//! ```text
+//! poll thread ── deliveries ──▶ bounded channel ─┐
+//!             ── events     ──▶ bounded channel ─┴▶ the job ── commands ──▶ poll thread
+//! ```
 //!
 //! A rebalance is an event with a reply, and the thread waits for the reply: when the first record of an assignment
 //! arrives, the job knows the assignment. Records that cannot be handed over pause the consumer, which goes on
@@ -46,6 +48,8 @@ const POLL: Duration = Duration::from_millis(100);
 /// What to read.
 #[derive(Clone, Debug)]
 pub struct SourceOptions {
+    /// As the user gave them, for messages.
+    pub brokers: String,
     pub topic: String,
     pub group: String,
     /// Look up the offset of this time (milliseconds since the epoch) at each assignment.
@@ -559,14 +563,14 @@ impl Poller {
     fn look(&self) -> Result<SourceEvent> {
         let topic = &self.options.topic;
         let unreachable = |e| {
-            failed(
-                format!(
-                    "no broker answers within {} s: are they up, and is the address right?",
-                    ANSWER.as_secs()
-                ),
-                e,
-            )
-            .with("topic", topic)
+            let told = "no broker answers: are they up, and is the address right?";
+            let error = Error::new(Kind::Kafka, told)
+                .with("brokers", &self.options.brokers)
+                .with("tried for", format_args!("{} s", ANSWER.as_secs()));
+            match self.consumer.context().hearing.reason() {
+                Some(reason) => error.because(reason),
+                None => error.because(e),
+            }
         };
         let metadata = self.consumer.fetch_metadata(Some(topic), ANSWER).map_err(unreachable)?;
         let found = metadata.topics().iter().find(|t| t.name() == topic && t.error().is_none());
@@ -726,7 +730,8 @@ impl Poller {
             match self.consumer.fetch_watermarks(&source.topic, source.partition, ANSWER) {
                 Ok((low, high)) if assigned.next < low || assigned.next > high => {
                     error = error
-                        .with("source", source)
+                        .with("topic", &source.topic)
+                        .with("partition", source.partition)
                         .with("next offset", assigned.next)
                         .with("on the broker", format!("{low}..{high}"));
                 }

@@ -1,9 +1,9 @@
 //! The command line, by running the program: what it prints where, and what it ends with.
 
 use std::fs;
-use std::io::Read;
+use std::io::{BufRead, BufReader, Read};
 use std::path::Path;
-use std::process::{Command, Output, Stdio};
+use std::process::{Child, Command, Output, Stdio};
 
 use tempfile::TempDir;
 
@@ -54,10 +54,21 @@ fn fails(command: &mut Command, code: i32) -> String {
     err(&output).trim_end().to_owned()
 }
 
+/// Starts a command whose stdout and stderr the test reads.
+fn piped(folder: &Path, args: &[&str]) -> Child {
+    ticklake(folder, args).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().expect("it starts")
+}
+
+fn signal(child: &Child, signal: &str) {
+    let sent = Command::new("kill").args([signal, &child.id().to_string()]).status();
+    assert!(sent.expect("kill is there").success());
+}
+
 /// Where a setting comes from and what it is, by `config --format json`.
 fn setting(command: &mut Command, key: &str) -> (serde_json::Value, String) {
     let output = command.output().expect("it starts");
-    let entries: Vec<serde_json::Value> = serde_json::from_str(out(&output)).expect(err(&output));
+    let entries: Vec<serde_json::Value> =
+        serde_json::from_str(out(&output)).unwrap_or_else(|e| panic!("{e}: {}", err(&output)));
     let entry = entries.iter().find(|entry| entry["key"] == key).unwrap_or_else(|| panic!("no {key}"));
     (entry["value"].clone(), entry["from"].as_str().expect("a text").to_owned())
 }
@@ -317,16 +328,39 @@ fn a_preview_is_some_rows_of_a_table() {
 fn a_reader_that_goes_away_is_no_error() {
     let home = folder();
     let endless = "SELECT * FROM generate_series(1, 100000000)";
-    let mut child = ticklake(home.path(), &["query", endless])
-        .stdout(Stdio::piped())
-        .stderr(Stdio::piped())
-        .spawn()
-        .expect("it starts");
-    let mut first = [0; 1];
-    child.stdout.take().expect("a pipe").read_exact(&mut first).expect("a first byte");
+    let mut child = piped(home.path(), &["query", endless]);
+    child.stdout.take().expect("a pipe").read_exact(&mut [0; 1]).expect("a first byte");
     // The pipe is closed here.
     let output = child.wait_with_output().expect("it ends");
     assert_eq!((output.status.code(), err(&output)), (Some(0), ""));
+}
+
+#[test]
+fn a_signal_ends_a_query_even_while_nobody_reads() {
+    let home = folder();
+    let mut child = piped(home.path(), &["query", "SELECT * FROM generate_series(1, 100000000)"]);
+    let mut pipe = child.stdout.take().expect("a pipe");
+    pipe.read_exact(&mut [0; 1]).expect("a first byte");
+    signal(&child, "-INT");
+    let output = child.wait_with_output().expect("it ends");
+    assert_eq!((output.status.code(), err(&output)), (Some(130), "error: interrupted by SIGINT\n"));
+}
+
+#[test]
+fn the_second_signal_ends_a_job_that_drains() {
+    let home = folder();
+    let args = ["produce", "--topic", "t", "--simulate", "--brokers", "127.0.0.1:1"];
+    let mut child =
+        piped(home.path(), &[&args[..], &["--log-level", "debug", "-X", "debug=broker"]].concat());
+    let mut lines =
+        BufReader::new(child.stderr.take().expect("a pipe")).lines().map(|line| line.expect("UTF-8"));
+    // Signals are listened for before librdkafka is asked for anything.
+    lines.find(|line| line.contains("librdkafka")).expect("it looks for the broker");
+    signal(&child, "-INT");
+    lines.find(|line| line.contains("stopping") && line.contains("SIGINT")).expect("it has heard");
+    signal(&child, "-TERM");
+    assert_eq!(lines.last().as_deref(), Some("error: interrupted by SIGTERM"));
+    assert_eq!(child.wait().expect("it ends").code(), Some(130));
 }
 
 #[test]

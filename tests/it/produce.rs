@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::io::Write as _;
 use std::path::PathBuf;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use rdkafka::consumer::{BaseConsumer, Consumer};
 use rdkafka::{ClientConfig, Message, Offset, TopicPartitionList};
@@ -12,6 +12,7 @@ use ticklake::error::{Kind, chain};
 use ticklake::kafka::{Admin, Cluster, Connection, Producer};
 use ticklake::produce::{self, Input, Job, MissingTopic, Progress, Repeat, Simulation, Source, Summary};
 use tokio::sync::watch;
+use tokio::time::Instant;
 
 /// Longer than anything takes here; only a failure waits for it.
 const PATIENCE: Duration = Duration::from_secs(60);

@@ -48,6 +48,13 @@ class Running:
         code = self.wait()
         assert code == 0, f"{self.name} ended with {code} after {by.name}; its log ends with:\n{tail(self.log)}"
 
+    def pause(self):
+        """SIGSTOP: it stands still, as in a long pause of its machine, and knows nothing of it."""
+        self._process.send_signal(signal.SIGSTOP)
+
+    def go_on(self):
+        self._process.send_signal(signal.SIGCONT)
+
     def kill(self):
         """SIGKILL: it has no chance to do anything more."""
         if self._process.poll() is None:
@@ -112,8 +119,10 @@ class Program:
         return [json.loads(line, parse_float=Decimal) for line in lines]
 
     def with_brokers(self, bootstrap: str) -> "Program":
-        """The same, with other brokers."""
-        return Program(self._binary, bootstrap, self.folder, self.logs, self._guard)
+        """The same, with other brokers; what it starts ends with this."""
+        other = Program(self._binary, bootstrap, self.folder, self.logs, self._guard)
+        other._running = self._running
+        return other
 
     def end_all(self):
         for process in self._running:

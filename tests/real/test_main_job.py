@@ -8,6 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
+import chains
 import feed
 import readers
 from conftest import SCHEMAS
@@ -78,6 +79,11 @@ def test_finds_one_partition(table, sent, read):
 
 def test_every_value_of_every_row_is_as_sent(table, sent):
     readers.must_equal(readers.arrow_rows(table), feed.table(sent), by=["symbol", "seq"])
+
+
+def test_the_files_are_chains(table):
+    assert chains.must_tile(table) > 100
+    chains.must_be_sorted(table, ["ts", "seq"])
 
 
 def test_nothing_was_rejected(table):

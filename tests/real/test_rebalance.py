@@ -1,12 +1,14 @@
-"""Proves that members that join and leave while records arrive lose nothing and double nothing, under the classic
-protocol of groups (cooperative-sticky) and under KIP-848's.
+"""Proves that members that join, leave, crash or stand still while records arrive lose nothing and double nothing,
+under the classic protocol of groups (cooperative-sticky) and under KIP-848's.
 """
 
 import threading
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 
 import pytest
 
+import chains
 import feed
 import readers
 from wait import until
@@ -20,46 +22,81 @@ PROTOCOLS = {
 }
 
 
-@pytest.mark.parametrize("protocol", PROTOCOLS)
-def test_members_join_and_leave(cluster, ticks_table, protocol):
-    topic = cluster.topic("rebalance", PARTITIONS)
-    enough = threading.Event()
-    sent = []
+@pytest.fixture(params=PROTOCOLS)
+def group(request, cluster, ticks_table):
+    return Group(cluster, ticks_table, cluster.topic("rebalance", PARTITIONS), PROTOCOLS[request.param])
 
-    def stream():
-        """Ticks without a pause until the last member has come and gone."""
+
+class Group:
+    """A consumer group, and a producer that sends to its topic all the while."""
+
+    def __init__(self, cluster, table, topic, protocol):
+        self.cluster, self.table, self.topic = cluster, table, topic
+        self._protocol = protocol
+        self.sent = []
+        self._enough = threading.Event()
+
+    def start(self, name):
+        return self.table.start(name, self.topic, *LIMITS, *self._protocol)
+
+    def share(self, partitions, *members):
+        until(f"the members have {partitions} partitions",
+              lambda: self.cluster.assigned(self.table.group) == partitions, 45, members)
+
+    @contextmanager
+    def producing(self):
+        with ThreadPoolExecutor(1) as thread:
+            producer = thread.submit(self.cluster.send, self.topic, self._stream(), rate=2_000)
+            try:
+                yield
+            finally:
+                self._enough.set()
+            producer.result()
+
+    def _stream(self):
         for tick in feed.ticks(200_000, symbols=60):
-            if enough.is_set():
+            if self._enough.is_set():
                 return
-            sent.append(tick)
+            self.sent.append(tick)
             yield tick.record()
         raise AssertionError("the members came and went too slowly: no tick is left to send")
 
-    def member(name):
-        return ticks_table.start(name, topic, *LIMITS, *PROTOCOLS[protocol])
+    def must_be_complete(self, *members):
+        """Waits until all is committed, stops the members, and compares what they wrote with what was sent."""
+        until("all that was sent is committed",
+              lambda: self.cluster.all_is_committed(self.table.group, self.topic), 60, members)
+        for member in members:
+            member.stop()
+        for read in readers.READERS.values():
+            assert read(self.table) == feed.summaries(self.sent)
+        chains.must_tile(self.table)
 
-    def share(partitions, *members):
-        until(f"the members have {partitions} partitions",
-              lambda: cluster.assigned(ticks_table.group) == partitions, 45, members)
 
-    with ThreadPoolExecutor(1) as producing:
-        producer = producing.submit(cluster.send, topic, stream(), rate=2_000)
-        try:
-            one = member("one")
-            share([4], one)
-            two = member("two")
-            share([2, 2], one, two)
-            one.stop()
-            share([4], two)
-            three = member("three")
-            share([2, 2], two, three)
-            two.kill()
-            share([4], three)
-        finally:
-            enough.set()
-        producer.result()
-    until("all that was sent is committed", lambda: cluster.all_is_committed(ticks_table.group, topic), 60, [three])
-    three.stop()
+def test_members_join_and_leave(group):
+    with group.producing():
+        one = group.start("one")
+        group.share([4], one)
+        two = group.start("two")
+        group.share([2, 2], one, two)
+        one.stop()
+        group.share([4], two)
+        three = group.start("three")
+        group.share([2, 2], two, three)
+        two.kill()
+        group.share([4], three)
+    group.must_be_complete(three)
 
-    for read in readers.READERS.values():
-        assert read(ticks_table) == feed.summaries(sent)
+
+def test_a_member_that_stood_still_is_harmless(group):
+    """Its partitions are another's when it goes on, with rows in its buffers, and it knows nothing of it."""
+    with group.producing():
+        one, two = group.start("one"), group.start("two")
+        group.share([2, 2], one, two)
+        until("files are written", group.table.files, 30, [one, two])
+        one.pause()
+        group.share([4], two)
+        files = len(group.table.files())
+        until("the other goes on", lambda: len(group.table.files()) > files + 100, 30, [two])
+        one.go_on()
+        group.share([2, 2], one, two)
+    group.must_be_complete(one, two)
