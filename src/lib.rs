@@ -11,7 +11,7 @@
 //! ```
 //!
 //! Begin reading at [`ingest`], the main job: its page joins the stages in this order. Then [`table`], whose words
-//! all else is written in, and [`demo`], which runs everything at once in a hundred lines.
+//! all else is written in, and [`demo`], which runs everything at once.
 //!
 //! # The rooms
 //!
