@@ -222,6 +222,12 @@ fn summarize(format: Summary, done: &Progress, elapsed: Duration, terminal: &Ter
                 HumanCount(done.partitions_registered),
                 HumanCount(done.offsets_committed),
             ));
+            if done.already_there > 0 {
+                terminal.say(&format!(
+                    "{} rows were read again and were in the files already",
+                    HumanCount(done.already_there)
+                ));
+            }
             Ok(())
         }
         Summary::Json => {
@@ -231,6 +237,7 @@ fn summarize(format: Summary, done: &Progress, elapsed: Duration, terminal: &Ter
                 "rows": done.rows,
                 "rejected": done.rejected,
                 "skipped": done.skipped,
+                "already_there": done.already_there,
                 "files": done.files,
                 "file_bytes": done.file_bytes,
                 "partitions_registered": done.partitions_registered,

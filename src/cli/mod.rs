@@ -164,6 +164,19 @@ fn open_catalog(settings: &Settings) -> Result<Arc<dyn Catalog>> {
     Ok(Arc::new(LocalCatalog::open(file)?))
 }
 
+/// The catalog of a command that only looks: a name that was mistyped must not become an empty catalog.
+fn open_existing_catalog(settings: &Settings) -> Result<Arc<dyn Catalog>> {
+    let CatalogAt::Sqlite(file) = &settings.catalog;
+    if !file.exists() {
+        return Err(Error::new(
+            Kind::Catalog,
+            "the catalog is not there: name it with --catalog sqlite:FILE; `ingest` and `table create` make one",
+        )
+        .with("catalog", format_args!("sqlite:{}", file.display())));
+    }
+    open_catalog(settings)
+}
+
 fn open_stores(settings: &Settings) -> Stores {
     Stores::new(if settings.store.fsync { Durability::Fsync } else { Durability::NoFsync })
 }

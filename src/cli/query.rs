@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use clap::{Args, ValueEnum};
 
 use super::terminal::{Stdout, unwritable};
-use super::{open_catalog, open_stores, runtime, signals};
+use super::{open_existing_catalog, open_stores, runtime, signals};
 use crate::config::Settings;
 use crate::error::{Error, Result};
 use crate::query::{self, Answer, Engine, Format, Limits, LocalEngine};
@@ -97,7 +97,8 @@ fn answer(
 ) -> Result<()> {
     runtime()?.block_on(async {
         signals::end_at_first()?;
-        let engine = LocalEngine::new(open_catalog(settings)?, open_stores(settings), &Limits::default())?;
+        let engine =
+            LocalEngine::new(open_existing_catalog(settings)?, open_stores(settings), &Limits::default())?;
         let answer = ask(&engine).await?;
         let mut out = Stdout::buffered();
         query::print(answer, output.format(), &mut out).await?;

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use clap::{Args, Subcommand};
 
 use super::terminal::{Stdout, unwritable};
-use super::{open_catalog, open_stores, runtime, signals};
+use super::{open_catalog, open_existing_catalog, open_stores, runtime, signals};
 use crate::catalog::{Catalog, Partition};
 use crate::config::Settings;
 use crate::error::{Error, Kind, Result};
@@ -52,7 +52,10 @@ pub struct ListArgs {
 pub fn run(command: &TableCommand, settings: &Settings) -> Result<()> {
     runtime()?.block_on(async {
         signals::end_at_first()?;
-        let catalog = &*open_catalog(settings)?;
+        let catalog = &*match command {
+            TableCommand::Create(_) => open_catalog(settings)?,
+            _ => open_existing_catalog(settings)?,
+        };
         let text = match command {
             TableCommand::Create(args) => create(args, catalog, settings).await?,
             TableCommand::Show(args) => format!("{}\n", find(&args.name, catalog, settings).await?),

@@ -57,7 +57,7 @@ pub async fn run(job: Job, out: &mut dyn Write) -> Result<()> {
         out,
         format_args!(
             "in-process Kafka, topic '{TOPIC}' of {PARTITIONS} partitions ▶ ingest ▶ {}\n\
-         {TICKS_PER_SECOND} ticks a second for {} s; each row is in SQL within {} s",
+         {TICKS_PER_SECOND} ticks a second for {} s; files are written {} s after their first row",
             job.folder.display(),
             job.duration.as_secs(),
             FLUSH_AGE.as_secs(),

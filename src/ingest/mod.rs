@@ -29,6 +29,7 @@ mod route;
 mod row;
 mod specs;
 mod start;
+mod target;
 mod time;
 pub mod trial;
 mod write;
@@ -40,11 +41,12 @@ use std::time::Duration;
 use tokio::sync::watch;
 
 use self::buffer::BufferLimits;
-use self::encode::Encoder;
 use self::pipeline::{Pipeline, Plan};
 use self::place::Placer;
+use self::register::register;
 use self::specs::Specs;
-use self::write::{Origin, Target};
+use self::target::{Target, targets};
+use self::write::Origin;
 use crate::catalog::Catalog;
 use crate::error::{Error, Kind, Result};
 use crate::kafka::source::{self, Headering};
@@ -52,8 +54,10 @@ use crate::kafka::{
     Connection, FromSources, Source, SourceCommand, SourceEvent, SourceOptions, ToJob, TopicPartition,
 };
 use crate::store::Stores;
-use crate::table::columns::file_schema;
-use crate::table::{Column, Ddl, Spec, spec};
+use crate::table::{Ddl, Spec, spec};
+
+/// How long a failed job waits for its sources to leave their group.
+const LEAVE: Duration = Duration::from_secs(5);
 
 /// One ingestion job: what to read, where to write, and its limits.
 #[derive(Clone, Debug)]
@@ -131,6 +135,8 @@ pub struct Progress {
     pub rows: u64,
     pub rejected: u64,
     pub skipped: u64,
+    /// Rows, rejected ones too, that were found in links already: they were read again and not written again.
+    pub already_there: u64,
     /// Links of the table and of its rejected sibling that this job wrote, and their bytes.
     pub files: u64,
     pub file_bytes: u64,
@@ -152,15 +158,54 @@ pub async fn run(
     progress: watch::Sender<Progress>,
 ) -> Result<Progress> {
     let spec = Spec::from_ddl(&job.ddl)?;
-    let targets = targets(&job, &spec).await?;
-    let specs = Arc::new(Specs::start(&targets[0].folder, &job.ddl, &spec).await?);
+    let targets = targets(&job, &spec)?;
     let (to_job, mut from_sources) = source::channels();
     let sources = start_sources(&job, &spec, to_job)?;
-    let Some(found) = find(&sources, &mut from_sources, &mut stop).await? else {
-        return Ok(Progress::default()); // stopped before it began
+    let ran = async {
+        let Some(found) = find(&sources, &mut from_sources, &mut stop).await? else {
+            return Ok(None); // stopped before it began
+        };
+        let mut pipeline = begin(&job, &spec, targets, found, &sources).await?;
+        pipeline.run(&mut from_sources, &mut stop, &progress).await?;
+        Ok(Some(pipeline))
     };
+    match ran.await {
+        Ok(Some(mut pipeline)) => {
+            finish(&mut pipeline, sources, from_sources).await?;
+            let done = pipeline.progress();
+            let _ = progress.send(done.clone());
+            Ok(done)
+        }
+        Ok(None) => {
+            abandon(sources, from_sources).await;
+            Ok(Progress::default())
+        }
+        Err(e) => {
+            abandon(sources, from_sources).await;
+            Err(e)
+        }
+    }
+}
+
+/// Enters the tables into the catalog and the spec into the store, and makes the pipeline.
+async fn begin(
+    job: &Job,
+    spec: &Spec,
+    targets: [Arc<Target>; 2],
+    found: Found,
+    sources: &[Source],
+) -> Result<Pipeline> {
     #[expect(clippy::disallowed_methods, reason = "it names this run in the footers, and decides nothing")]
     let writer = format!("{:032x}", rand::random::<u128>());
+    let lake = targets[0].id(&writer).await?;
+    let specs = Arc::new(Specs::start(&targets[0].folder, &job.ddl, spec).await?);
+    for target in &targets {
+        let there = target.enter(&*job.catalog).await?;
+        if !there.is_empty() {
+            tracing::info!(table = %target.name, partitions = there.len(), "registering the partitions that are there");
+            register(&*job.catalog, target, &there).await?;
+        }
+    }
     let plan = Plan {
         targets,
         catalog: job.catalog.clone(),
@@ -170,6 +215,7 @@ pub async fn run(
             spec: specs.hash().to_owned(),
             writer,
         },
+        lake,
         specs,
         epoch: job.source_epoch,
         from: job.from,
@@ -183,59 +229,7 @@ pub async fn run(
         bytes: job.limits.flush_bytes,
         age: job.limits.flush_age,
     };
-    let mut pipeline = Pipeline::new(plan, Placer::new(&spec, limits));
-    pipeline.run(&mut from_sources, &mut stop, &progress).await?;
-    finish(&mut pipeline, sources, from_sources).await?;
-    let done = pipeline.progress();
-    let _ = progress.send(done.clone());
-    Ok(done)
-}
-
-/// The table and its rejected sibling: opened, and made in the catalog where they are not there.
-async fn targets(job: &Job, spec: &Spec) -> Result<[Arc<Target>; 2]> {
-    let location = job.location.as_ref().or(job.ddl.location.as_ref()).ok_or_else(|| {
-        Error::usage("the table has no place: give --location, or LOCATION in the DDL")
-            .with("table", &job.ddl.name)
-    })?;
-    let folder = job.stores.open(location)?;
-    let beside = format!("{}_rejected/", folder.location().trim_end_matches('/'));
-    let rejected_folder = job.stores.open(&beside)?;
-    let ddl = Ddl { location: Some(folder.location().to_owned()), ..job.ddl.clone() };
-    let rejected = rejected::ddl(&ddl, &rejected_folder)?;
-    for ddl in [&ddl, &rejected] {
-        if !job.catalog.create_table(ddl).await? {
-            check_columns(ddl, job.catalog.table(&ddl.name).await?.as_ref())?;
-        }
-    }
-    let rows = Encoder::new(file_schema(&ddl.columns), spec.sort.clone(), spec.compression);
-    let rejects = Encoder::new(file_schema(&rejected.columns), Vec::new(), spec.compression);
-    Ok([
-        Arc::new(Target { name: ddl.name, folder, encoder: rows }),
-        Arc::new(Target { name: rejected.name, folder: rejected_folder, encoder: rejects }),
-    ])
-}
-
-/// The files must be what the catalog says they are: a column that it does not have, or has otherwise, would be unseen
-/// or would break queries.
-fn check_columns(ours: &Ddl, theirs: Option<&Ddl>) -> Result<()> {
-    let Some(theirs) = theirs else { return Ok(()) }; // dropped meanwhile: registering will say so
-    let print = |columns: &[Column]| {
-        columns.iter().map(|c| format!("{} {}", c.name, c.column_type)).collect::<Vec<_>>().join(", ")
-    };
-    for (what, ours, theirs) in [
-        ("columns", print(&ours.columns), print(&theirs.columns)),
-        ("partition columns", print(&ours.partitioned_by), print(&theirs.partitioned_by)),
-    ] {
-        if ours != theirs {
-            return Err(Error::usage(format!(
-                "the table in the catalog has other {what} than the DDL: change the DDL, or drop the table from the \
-                 catalog"
-            ))
-            .with("DDL", ours)
-            .with("catalog", theirs));
-        }
-    }
-    Ok(())
+    Ok(Pipeline::new(plan, Placer::new(spec, limits)))
 }
 
 fn start_sources(job: &Job, spec: &Spec, to_job: ToJob) -> Result<Vec<Source>> {
@@ -283,6 +277,17 @@ async fn find(
         }
     }
     Ok(Some(found))
+}
+
+/// Has the sources leave the group at once, so that its other members need not wait for a session to time out.
+async fn abandon(sources: Vec<Source>, mut from: FromSources) {
+    for source in &sources {
+        let _ = source.commands.send(SourceCommand::Stop(Vec::new())); // one that is gone has left
+    }
+    let gone = async { while from.events.recv().await.is_some() {} };
+    if tokio::time::timeout(LEAVE, gone).await.is_err() {
+        tracing::warn!("a source did not leave its group in time");
+    }
 }
 
 /// Has the last offsets committed, and the sources leave the group.

@@ -22,7 +22,8 @@ use super::place::Placer;
 use super::register::{Registry, Waiting, register};
 use super::specs::Specs;
 use super::start::{CommitMark, Start, start};
-use super::write::{Landed, Origin, Seal, Target, land};
+use super::target::Target;
+use super::write::{Landed, Origin, Seal, land};
 use super::{Limits, Progress};
 use crate::catalog::Catalog;
 use crate::error::{self, Error, Kind, Result};
@@ -50,6 +51,8 @@ pub(super) struct Plan {
     pub catalog: Arc<dyn Catalog>,
     pub specs: Arc<Specs>,
     pub origin: Origin,
+    /// The id of the table's folder.
+    pub lake: String,
     pub epoch: u32,
     pub from: super::From,
     pub until_end: bool,
@@ -513,6 +516,7 @@ impl Pipeline {
         let Flight { side, partition, waiting, bytes, landed } = flight;
         self.flight_bytes -= bytes;
         let landed = landed?;
+        self.progress.already_there += landed.found as u64;
         if let Some(link) = &landed.link {
             self.progress.files += 1;
             self.progress.file_bytes += link.bytes as u64;
@@ -641,6 +645,7 @@ impl Pipeline {
 
     fn mark(&self) -> CommitMark {
         CommitMark {
+            lake: self.plan.lake.clone(),
             table: self.plan.targets[0].name.to_string(),
             cluster: self.plan.origin.cluster.clone(),
             topic_id: self.plan.origin.topic_id.clone(),

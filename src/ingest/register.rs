@@ -9,7 +9,7 @@ use tokio::time::Instant;
 
 use super::buffer::{ChainId, Side};
 use super::retry::retried;
-use super::write::Target;
+use super::target::Target;
 use crate::catalog::{Catalog, Partition, Registered};
 use crate::error::{Error, Kind, Result};
 use crate::table::PartitionKey;

@@ -20,7 +20,7 @@ const COLUMNS: [(&str, ColumnType, &str); 10] = [
     ("element", ColumnType::Int, "which element of the message's array; null: the whole message"),
     ("timestamp", ColumnType::Timestamp, "Kafka timestamp"),
     ("key", ColumnType::Binary, "Kafka key"),
-    ("value", ColumnType::Binary, "the record as it came: from_utf8(value) reads it"),
+    ("value", ColumnType::Binary, "the record as it came, its bytes"),
     ("reason", ColumnType::String, "why it is no row"),
     ("column", ColumnType::String, "the column that it was for, where there is one"),
     ("attempt", ColumnType::Int, "0: rejected by the ingest"),

@@ -1,6 +1,6 @@
 //! Decides where a newly assigned source starts, and what a committed offset says about itself.
 //!
-//! At the committed offset if its metadata is this table's on this cluster; else at the log's beginning, which the
+//! At the committed offset if its metadata is this table's, in this folder, on this cluster; else at the log's beginning, which the
 //! chains make safe: rows that are there already are dropped. Never at the end by default (DESIGN §3.9).
 
 use super::From;
@@ -10,6 +10,8 @@ use crate::kafka::Offer;
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct CommitMark {
     pub table: String,
+    /// The id of the table's folder: an offset is for those files, and for no others.
+    pub lake: String,
     pub cluster: String,
     pub topic_id: String,
     pub epoch: u32,
@@ -18,8 +20,10 @@ pub(super) struct CommitMark {
 
 impl CommitMark {
     pub fn print(&self) -> String {
-        let Self { table, cluster, topic_id, epoch, spec } = self;
-        format!("ticklake/1 table={table} cluster={cluster} topic_id={topic_id} epoch={epoch} spec={spec}")
+        let Self { table, lake, cluster, topic_id, epoch, spec } = self;
+        format!(
+            "ticklake/1 table={table} lake={lake} cluster={cluster} topic_id={topic_id} epoch={epoch} spec={spec}"
+        )
     }
 
     /// `None` where the metadata is not ours, or of a later version.
@@ -29,6 +33,7 @@ impl CommitMark {
         let mut next = |key: &str| fields.next()?.strip_prefix(key)?.strip_prefix('=').map(str::to_owned);
         Some(Self {
             table: next("table")?,
+            lake: next("lake")?,
             cluster: next("cluster")?,
             topic_id: next("topic_id")?,
             epoch: next("epoch")?.parse().ok()?,
@@ -40,6 +45,7 @@ impl CommitMark {
     pub fn trusts(&self, other: &Self) -> bool {
         let known = !self.topic_id.is_empty() && !other.topic_id.is_empty();
         self.table == other.table
+            && self.lake == other.lake
             && self.cluster == other.cluster
             && self.epoch == other.epoch
             && (!known || self.topic_id == other.topic_id)
@@ -93,6 +99,7 @@ mod tests {
     fn mark() -> CommitMark {
         CommitMark {
             table: "market.ticks".into(),
+            lake: "l1".into(),
             cluster: "c1".into(),
             topic_id: String::new(),
             epoch: 0,
@@ -127,10 +134,10 @@ mod tests {
     fn a_foreign_commit_is_not() {
         let other_cluster = CommitMark { cluster: "c2".into(), ..mark() };
         let other_table = CommitMark { table: "market.other".into(), ..mark() };
+        let other_lake = CommitMark { lake: "l2".into(), ..mark() };
         let other_epoch = CommitMark { epoch: 1, ..mark() };
-        for metadata in
-            [String::new(), "x".into(), other_cluster.print(), other_table.print(), other_epoch.print()]
-        {
+        let others = [other_cluster, other_table, other_lake, other_epoch].map(|mark| mark.print());
+        for metadata in [String::new(), "x".into()].into_iter().chain(others) {
             let start = start(&offer(Some((42, metadata))), From::Beginning, &mark());
             assert_eq!(start, Start::Beginning { offset: 10 });
         }

@@ -15,23 +15,15 @@ use tracing::{debug, warn};
 
 use super::buffer::SealedRows;
 use super::chain::{ChainSource, Footer, greatest};
-use super::encode::Encoder;
 use super::retry::retried;
 use super::specs::Specs;
+use super::target::Target;
 use crate::error::{Error, Kind, Result};
 use crate::store::{Create, Folder};
-use crate::table::{PartitionKey, TableName};
+use crate::table::PartitionKey;
 
 /// A footer of a file of ours, with its statistics, is within this; else it is asked for once more.
 const FOOTER_BYTES: u64 = 64 << 10;
-
-/// One of the two tables that a job writes.
-#[derive(Debug)]
-pub(super) struct Target {
-    pub name: TableName,
-    pub folder: Folder,
-    pub encoder: Encoder,
-}
 
 /// What this run writes into the footers of its links.
 #[derive(Clone, Debug)]
@@ -62,6 +54,8 @@ pub(super) struct Landed {
     pub chain_end: i64,
     /// The link that was written; none where all rows were found in links already.
     pub link: Option<Link>,
+    /// Rows that were found in links already.
+    pub found: usize,
 }
 
 #[derive(Debug, PartialEq, Eq)]
@@ -82,10 +76,11 @@ pub(super) async fn land(seal: Seal, origin: &Origin, specs: &Specs) -> Result<L
     let batch =
         off_thread(move || columns.into_batch(target.encoder.schema()).map_err(ParquetError::from)).await?;
     let mut rows = batch.map_err(|e| cannot_encode(e, &folder))?;
+    let mut found = 0;
     loop {
-        drop_below(&mut rows, &mut offsets, chain_end);
+        found += drop_below(&mut rows, &mut offsets, chain_end);
         if rows.num_rows() == 0 {
-            return Ok(Landed { chain_end, link: None });
+            return Ok(Landed { chain_end, link: None, found });
         }
         let footer = Footer {
             chain: seal.chain.clone(),
@@ -104,12 +99,12 @@ pub(super) async fn land(seal: Seal, origin: &Origin, specs: &Specs) -> Result<L
         match put(&folder, &name, bytes, &seal.chain, chain_end, origin, specs).await? {
             None => {
                 debug!(link = %footer, folder = ?folder, rows = link.rows, bytes = link.bytes, "link written");
-                return Ok(Landed { chain_end: seal.end, link: Some(link) });
+                return Ok(Landed { chain_end: seal.end, link: Some(link), found });
             }
             Some(winner) => {
                 let ours = winner.writer == footer.writer && winner.end == footer.end;
                 if ours {
-                    return Ok(Landed { chain_end: winner.end, link: Some(link) });
+                    return Ok(Landed { chain_end: winner.end, link: Some(link), found });
                 }
                 warn!(ours = %footer, theirs = %winner, folder = ?folder, "another writer's link is there; going on from its end");
                 chain_end = winner.end;
@@ -212,11 +207,12 @@ async fn read_footer(folder: &Folder, name: &str, chain: &ChainSource, start: i6
     }
 }
 
-/// Leaves out the rows of records below an offset: they are in a link already.
-fn drop_below(rows: &mut RecordBatch, offsets: &mut Vec<i64>, offset: i64) {
+/// Leaves out the rows of records below an offset, which are in a link already; tells how many.
+fn drop_below(rows: &mut RecordBatch, offsets: &mut Vec<i64>, offset: i64) -> usize {
     let dropped = offsets.partition_point(|o| *o < offset);
     *rows = rows.slice(dropped, rows.num_rows() - dropped);
     offsets.drain(..dropped);
+    dropped
 }
 
 /// Runs what is heavy on the CPU where it holds up nothing else.

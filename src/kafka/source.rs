@@ -43,6 +43,8 @@ const PATIENCE: Duration = Duration::from_millis(100);
 const ANSWER: Duration = Duration::from_secs(30);
 /// How long the job may take to answer a rebalance; below `max.poll.interval.ms` (300 s by default).
 const REPLY: Duration = Duration::from_secs(120);
+/// How long the first answer of a broker is waited for.
+const LOOK: Duration = Duration::from_secs(10);
 const POLL: Duration = Duration::from_millis(100);
 
 /// What to read.
@@ -566,13 +568,13 @@ impl Poller {
             let told = "no broker answers: are they up, and is the address right?";
             let error = Error::new(Kind::Kafka, told)
                 .with("brokers", &self.options.brokers)
-                .with("tried for", format_args!("{} s", ANSWER.as_secs()));
+                .with("tried for", format_args!("{} s", LOOK.as_secs()));
             match self.consumer.context().hearing.reason() {
                 Some(reason) => error.because(reason),
                 None => error.because(e),
             }
         };
-        let metadata = self.consumer.fetch_metadata(Some(topic), ANSWER).map_err(unreachable)?;
+        let metadata = self.consumer.fetch_metadata(Some(topic), LOOK).map_err(unreachable)?;
         let found = metadata.topics().iter().find(|t| t.name() == topic && t.error().is_none());
         let partitions =
             found.map(|t| t.partitions()).filter(|partitions| !partitions.is_empty()).ok_or_else(|| {

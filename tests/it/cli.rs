@@ -30,6 +30,14 @@ fn folder() -> TempDir {
     tempfile::tempdir().expect("a folder")
 }
 
+/// A folder with a catalog of one table.
+fn folder_with_table() -> TempDir {
+    let home = folder();
+    fs::write(home.path().join("ticks.sql"), DDL).expect("the DDL is written");
+    done(home.path(), &["table", "create", "ticks.sql"]);
+    home
+}
+
 fn out(output: &Output) -> &str {
     std::str::from_utf8(&output.stdout).expect("UTF-8")
 }
@@ -262,7 +270,7 @@ fn a_table_is_made_listed_shown_and_forgotten() {
     let home = folder();
     let run = |args: &[&str]| done(home.path(), args);
     fs::write(home.path().join("ticks.sql"), DDL).unwrap();
-    assert_eq!(run(&["table", "list"]), "");
+    assert!(fails(&mut ticklake(home.path(), &["table", "list"]), 1).contains("sqlite:ticklake.db"));
     let made = run(&["table", "create", "ticks.sql"]);
     assert!(
         made.starts_with("market.ticks is made, at file:///") && made.ends_with("/lake/ticks/\n"),
@@ -304,7 +312,7 @@ fn a_ddl_that_is_wrong_names_its_file() {
 
 #[test]
 fn sql_answers_on_stdout_in_the_format_asked_for() {
-    let home = folder();
+    let home = folder_with_table();
     let sql = "SELECT 1 AS one, 'a' AS two";
     let query = |args: &[&str]| done(home.path(), &[&["query"], args].concat());
     assert_eq!(query(&[sql]), "one,two\n1,a\n");
@@ -317,16 +325,14 @@ fn sql_answers_on_stdout_in_the_format_asked_for() {
 
 #[test]
 fn a_preview_is_some_rows_of_a_table() {
-    let home = folder();
-    fs::write(home.path().join("ticks.sql"), DDL).unwrap();
-    done(home.path(), &["table", "create", "ticks.sql"]);
+    let home = folder_with_table();
     assert_eq!(done(home.path(), &["preview", "market.ticks"]), "ts,price,date,symbol\n");
     fails(&mut ticklake(home.path(), &["preview", "market.nothing"]), 1);
 }
 
 #[test]
 fn a_reader_that_goes_away_is_no_error() {
-    let home = folder();
+    let home = folder_with_table();
     let endless = "SELECT * FROM generate_series(1, 100000000)";
     let mut child = piped(home.path(), &["query", endless]);
     child.stdout.take().expect("a pipe").read_exact(&mut [0; 1]).expect("a first byte");
@@ -337,7 +343,7 @@ fn a_reader_that_goes_away_is_no_error() {
 
 #[test]
 fn a_signal_ends_a_query_even_while_nobody_reads() {
-    let home = folder();
+    let home = folder_with_table();
     let mut child = piped(home.path(), &["query", "SELECT * FROM generate_series(1, 100000000)"]);
     let mut pipe = child.stdout.take().expect("a pipe");
     pipe.read_exact(&mut [0; 1]).expect("a first byte");

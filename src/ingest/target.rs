@@ -1,0 +1,106 @@
+//! Opens the two tables that a job writes: in the store, and in the catalog.
+//!
+//! A table's folder has an id of its own, in `_ticklake/id`. It is part of what a committed offset says of itself: an
+//! offset is trusted only for the very files it was committed for, so an emptied or another folder is filled from the
+//! log's beginning.
+
+use std::sync::Arc;
+
+use super::Job;
+use super::encode::Encoder;
+use super::rejected;
+use crate::catalog::Catalog;
+use crate::error::{Error, Kind, Result};
+use crate::store::{Create, Folder};
+use crate::table::columns::file_schema;
+use crate::table::partition::parse_path;
+use crate::table::{Column, Ddl, PartitionKey, Spec, TableName};
+
+/// One of the two tables that a job writes.
+#[derive(Debug)]
+pub(super) struct Target {
+    pub name: TableName,
+    pub folder: Folder,
+    pub encoder: Encoder,
+    ddl: Ddl,
+}
+
+/// The table, and its rejected sibling in the folder beside it. Nothing is asked for yet.
+pub(super) fn targets(job: &Job, spec: &Spec) -> Result<[Arc<Target>; 2]> {
+    let location = job.location.as_ref().or(job.ddl.location.as_ref()).ok_or_else(|| {
+        Error::usage("the table has no place: give --location, or LOCATION in the DDL")
+            .with("table", &job.ddl.name)
+    })?;
+    let folder = job.stores.open(location)?;
+    let beside = job.stores.open(&format!("{}_rejected/", folder.location().trim_end_matches('/')))?;
+    let ddl = Ddl { location: Some(folder.location().to_owned()), ..job.ddl.clone() };
+    let rejected = rejected::ddl(&ddl, &beside)?;
+    let target = |ddl: Ddl, folder: Folder, sort: Vec<usize>| {
+        let encoder = Encoder::new(file_schema(&ddl.columns), sort, spec.compression);
+        Arc::new(Target { name: ddl.name.clone(), folder, encoder, ddl })
+    };
+    Ok([target(ddl, folder, spec.sort.clone()), target(rejected, beside, Vec::new())])
+}
+
+impl Target {
+    /// Makes the table in the catalog where it is not there. Gives the partitions that have files already then: a table
+    /// that was dropped from the catalog, or is new to it, is to be seen whole.
+    pub async fn enter(&self, catalog: &dyn Catalog) -> Result<Vec<PartitionKey>> {
+        if !catalog.create_table(&self.ddl).await? {
+            check_columns(&self.ddl, catalog.table(&self.name).await?.as_ref())?;
+            return Ok(Vec::new());
+        }
+        let names: Vec<&str> = self.ddl.partitioned_by.iter().map(|c| c.name.as_str()).collect();
+        let mut paths: Vec<String> = self
+            .folder
+            .list_below()
+            .await?
+            .into_iter()
+            .filter_map(|entry| entry.name.rsplit_once('/').map(|(folder, _)| folder.to_owned()))
+            .collect();
+        paths.sort_unstable();
+        paths.dedup();
+        // What is no path of this table's partitions is not ours to register.
+        let values = paths.iter().filter_map(|path| parse_path(path, &names));
+        Ok(values.filter_map(|values| PartitionKey::new(&names, values).ok()).collect())
+    }
+
+    /// The id of the table's folder; `new` becomes it where it has none.
+    pub async fn id(&self, new: &str) -> Result<String> {
+        let folder = self.folder.folder("_ticklake")?;
+        if folder.create("id", new.to_owned().into()).await? == Create::Created {
+            return Ok(new.to_owned());
+        }
+        let found = folder.read("id").await?.map(|bytes| String::from_utf8_lossy(&bytes).trim().to_owned());
+        found.filter(|id| !id.is_empty() && !id.contains(char::is_whitespace)).ok_or_else(|| {
+            Error::new(
+                Kind::Store,
+                "the id of the table's folder cannot be read: it is empty, or was removed just now",
+            )
+            .with("at", format!("{}id", folder.location()))
+        })
+    }
+}
+
+/// The files must be what the catalog says they are: a column that it does not have, or has otherwise, would be unseen
+/// or would break queries.
+fn check_columns(ours: &Ddl, theirs: Option<&Ddl>) -> Result<()> {
+    let Some(theirs) = theirs else { return Ok(()) }; // dropped meanwhile: registering will say so
+    let print = |columns: &[Column]| {
+        columns.iter().map(|c| format!("{} {}", c.name, c.column_type)).collect::<Vec<_>>().join(", ")
+    };
+    for (what, ours, theirs) in [
+        ("columns", print(&ours.columns), print(&theirs.columns)),
+        ("partition columns", print(&ours.partitioned_by), print(&theirs.partitioned_by)),
+    ] {
+        if ours != theirs {
+            return Err(Error::usage(format!(
+                "the table in the catalog has other {what} than the DDL: change the DDL, or drop the table from the \
+                 catalog (its files stay, and the next ingest registers them again)"
+            ))
+            .with("DDL", ours)
+            .with("catalog", theirs));
+        }
+    }
+    Ok(())
+}
