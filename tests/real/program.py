@@ -44,16 +44,12 @@ class Running:
     def stop(self, by: signal.Signals = signal.SIGTERM):
         """A signal to end, after which it must end well within the deadline."""
         self.must_run("before it was stopped")
-        self._process.send_signal(by)
+        self.signal(by)
         code = self.wait()
         assert code == 0, f"{self.name} ended with {code} after {by.name}; its log ends with:\n{tail(self.log)}"
 
-    def pause(self):
-        """SIGSTOP: it stands still, as in a long pause of its machine, and knows nothing of it."""
-        self._process.send_signal(signal.SIGSTOP)
-
-    def go_on(self):
-        self._process.send_signal(signal.SIGCONT)
+    def signal(self, signal: signal.Signals):
+        self._process.send_signal(signal)
 
     def kill(self):
         """SIGKILL: it has no chance to do anything more."""

@@ -2,6 +2,7 @@
 under the classic protocol of groups (cooperative-sticky) and under KIP-848's.
 """
 
+import signal
 import threading
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
@@ -93,10 +94,11 @@ def test_a_member_that_stood_still_is_harmless(group):
         one, two = group.start("one"), group.start("two")
         group.share([2, 2], one, two)
         until("files are written", group.table.files, 30, [one, two])
-        one.pause()
+        # As in a long pause of its machine.
+        one.signal(signal.SIGSTOP)
         group.share([4], two)
         files = len(group.table.files())
         until("the other goes on", lambda: len(group.table.files()) > files + 100, 30, [two])
-        one.go_on()
+        one.signal(signal.SIGCONT)
         group.share([2, 2], one, two)
     group.must_be_complete(one, two)
