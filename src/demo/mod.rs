@@ -32,6 +32,8 @@ const TICKS_PER_SECOND: f64 = 2500.0;
 const SYMBOLS: u32 = 40;
 /// So that rows show up while one looks.
 const FLUSH_AGE: Duration = Duration::from_secs(2);
+/// How long the last ticks are waited for.
+const CATCH_UP: Duration = Duration::from_secs(10);
 const CATALOG: &str = "catalog.db";
 
 /// One demonstration.
@@ -99,6 +101,10 @@ pub async fn run(job: Job, out: &mut dyn Write) -> Result<()> {
     }
     stop_producer.send_replace(true);
     let sent = producer.await.map_err(broke_off)??;
+    // What was sent last is read before the end; an ingest that fails says so below.
+    let mut read_so_far = read_so_far;
+    let all = read_so_far.wait_for(|read| read.records >= sent.delivered);
+    let _ = tokio::time::timeout(CATCH_UP, all).await;
     stop_ingest.send_replace(true);
     let done = ingest.await.map_err(broke_off)??;
     say(

@@ -17,6 +17,7 @@ mod columns;
 mod convert;
 mod decode;
 mod encode;
+mod flight;
 mod frontier;
 mod json;
 mod number;
@@ -111,6 +112,22 @@ pub struct Limits {
     pub catalog_ttl: Duration,
 }
 
+impl Limits {
+    /// A limit of nothing would hold the job up for ever.
+    fn check(&self) -> Result<()> {
+        let limits = [
+            ("flush rows", self.flush_rows),
+            ("flush bytes", self.flush_bytes),
+            ("memory", self.memory_bytes),
+            ("files written at once", self.writes),
+        ];
+        match limits.iter().find(|(_, limit)| *limit == 0) {
+            Some((name, _)) => Err(Error::usage(format!("the limit of {name} is 0: give at least 1"))),
+            None => Ok(()),
+        }
+    }
+}
+
 impl Default for Limits {
     fn default() -> Self {
         Self {
@@ -157,6 +174,7 @@ pub async fn run(
     mut stop: watch::Receiver<bool>,
     progress: watch::Sender<Progress>,
 ) -> Result<Progress> {
+    job.limits.check()?;
     let spec = Spec::from_ddl(&job.ddl)?;
     let targets = targets(&job, &spec)?;
     let (to_job, mut from_sources) = source::channels();
@@ -171,7 +189,7 @@ pub async fn run(
     };
     match ran.await {
         Ok(Some(mut pipeline)) => {
-            finish(&mut pipeline, sources, from_sources).await?;
+            finish(&mut pipeline, sources, from_sources, job.limits.drain_deadline).await?;
             let done = pipeline.progress();
             let _ = progress.send(done.clone());
             Ok(done)
@@ -198,7 +216,7 @@ async fn begin(
     #[expect(clippy::disallowed_methods, reason = "it names this run in the footers, and decides nothing")]
     let writer = format!("{:032x}", rand::random::<u128>());
     let lake = targets[0].id(&writer).await?;
-    let specs = Arc::new(Specs::start(&targets[0].folder, &job.ddl, spec).await?);
+    let specs = Arc::new(Specs::new(&targets[0].folder, &job.ddl, spec)?);
     for target in &targets {
         let there = target.enter(&*job.catalog).await?;
         if !there.is_empty() {
@@ -209,12 +227,12 @@ async fn begin(
     let plan = Plan {
         targets,
         catalog: job.catalog.clone(),
-        origin: Origin {
+        origin: Arc::new(Origin {
             cluster: found.cluster,
             topic_id: String::new(),
             spec: specs.hash().to_owned(),
             writer,
-        },
+        }),
         lake,
         specs,
         epoch: job.source_epoch,
@@ -291,26 +309,33 @@ async fn abandon(sources: Vec<Source>, mut from: FromSources) {
 }
 
 /// Has the last offsets committed, and the sources leave the group.
-async fn finish(pipeline: &mut Pipeline, sources: Vec<Source>, mut from: FromSources) -> Result<()> {
+async fn finish(
+    pipeline: &mut Pipeline,
+    sources: Vec<Source>,
+    mut from: FromSources,
+    within: Duration,
+) -> Result<()> {
     pipeline.ask_again();
     for source in &sources {
         let commits = pipeline.commits(&source.topic);
         let _ = source.commands.send(SourceCommand::Stop(commits)); // one that is gone says why by its last event
     }
     let mut failed = None;
+    let deadline = tokio::time::Instant::now() + within;
     // The channel ends when every source has. Deliveries are left where they are: a source whose channel of
     // deliveries is closed takes the job for gone, and commits nothing.
-    while let Some(event) = from.events.recv().await {
-        let outcome = match event {
-            SourceEvent::Committed(outcome) => pipeline.on_committed(outcome),
-            SourceEvent::Failed(e) => Err(e),
-            _ => Ok(()), // a rebalance at the very end: its reply is dropped with it
+    loop {
+        let outcome = match tokio::time::timeout_at(deadline, from.events.recv()).await {
+            Ok(None) => break,
+            Ok(Some(SourceEvent::Committed(outcome))) => pipeline.on_committed(outcome),
+            Ok(Some(SourceEvent::Failed(e))) => Err(e),
+            Ok(Some(_)) => Ok(()), // a rebalance at the very end: its reply is dropped with it
+            Err(e) => {
+                failed = Some(Error::new(Kind::Kafka, "the brokers do not answer").because(e));
+                break;
+            }
         };
         failed = failed.or(outcome.err());
-    }
-    for source in sources {
-        drop(source.commands);
-        let _ = tokio::task::spawn_blocking(move || source.thread.join()).await;
     }
     match failed {
         None => Ok(()),

@@ -7,30 +7,29 @@
 //! Does not own how records become rows (`place`), links (`write`) or partitions of the catalog (`register`), and
 //! knows no rdkafka: it talks to sources over channels. Time is tokio's, so that a test can pause it.
 
+mod member;
+
 use std::collections::HashMap;
 use std::sync::{Arc, mpsc as std_mpsc};
 
-use tokio::sync::{Semaphore, watch};
+use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tokio::time::{Duration, Instant, MissedTickBehavior};
 use tracing::{debug, info, warn};
 
 use super::buffer::{ChainId, Side};
-use super::chain::ChainSource;
+use super::flight::{Flight, Flights};
 use super::frontier::Frontier;
 use super::place::Placer;
 use super::register::{Registry, Waiting, register};
 use super::specs::Specs;
-use super::start::{CommitMark, Start, start};
 use super::target::Target;
-use super::write::{Landed, Origin, Seal, land};
+use super::write::Origin;
 use super::{Limits, Progress};
 use crate::catalog::Catalog;
 use crate::error::{self, Error, Kind, Result};
 use crate::kafka::source::Reply;
-use crate::kafka::{
-    Commit, Delivery, FromSources, Offer, RecordSet, SourceCommand, SourceEvent, TopicPartition,
-};
+use crate::kafka::{Commit, Delivery, FromSources, RecordSet, SourceCommand, SourceEvent, TopicPartition};
 use crate::table::PartitionKey;
 
 /// Ages, commits and progress are looked at so often.
@@ -50,7 +49,7 @@ pub(super) struct Plan {
     pub targets: [Arc<Target>; 2],
     pub catalog: Arc<dyn Catalog>,
     pub specs: Arc<Specs>,
-    pub origin: Origin,
+    pub origin: Arc<Origin>,
     /// The id of the table's folder.
     pub lake: String,
     pub epoch: u32,
@@ -73,14 +72,12 @@ pub(super) struct Pipeline {
     confirmed: HashMap<TopicPartition, i64>,
     /// Topics whose source has joined its group.
     joined: std::collections::HashSet<String>,
-    flights: JoinSet<Flight>,
-    flight_bytes: usize,
-    writes: Arc<Semaphore>,
+    flights: Flights,
     /// Links whose chain ends beyond what is known of the topic: the broker is being asked.
     unverified: Vec<Verify>,
     registry: Registry,
     registering: JoinSet<(Side, Vec<PartitionKey>, Result<usize>)>,
-    leaving: Option<Leaving>,
+    leaving: Vec<Leaving>,
     draining: Option<Drain>,
     progress: Progress,
     committed_at: Instant,
@@ -94,6 +91,8 @@ struct SourceState {
     assignment: u64,
     number: u32,
     frontier: Frontier,
+    /// The high watermark at the assignment: where `Delivery::Ended` is.
+    assigned_end: i64,
     /// The highest watermark that is known.
     high: i64,
     /// The offset at which a batch stops reading.
@@ -101,16 +100,6 @@ struct SourceState {
     /// The last offset that was asked to be committed.
     asked: i64,
     leaving: bool,
-}
-
-/// A link that was on its way, and what became of it.
-struct Flight {
-    side: Side,
-    partition: PartitionKey,
-    /// Whose hold it ends.
-    waiting: Waiting,
-    bytes: usize,
-    landed: Result<Landed>,
 }
 
 struct Verify {
@@ -137,7 +126,13 @@ impl Pipeline {
     pub fn new(plan: Plan, placer: Placer) -> Self {
         let now = Instant::now();
         Self {
-            writes: Arc::new(Semaphore::new(plan.limits.writes)),
+            flights: Flights::new(
+                plan.targets.clone(),
+                plan.origin.clone(),
+                plan.specs.clone(),
+                plan.epoch,
+                plan.limits.writes,
+            ),
             registry: Registry::new(plan.limits.catalog_ttl),
             plan,
             placer,
@@ -145,11 +140,9 @@ impl Pipeline {
             numbers: HashMap::new(),
             confirmed: HashMap::new(),
             joined: std::collections::HashSet::new(),
-            flights: JoinSet::new(),
-            flight_bytes: 0,
             unverified: Vec::new(),
             registering: JoinSet::new(),
-            leaving: None,
+            leaving: Vec::new(),
             draining: None,
             progress: Progress::default(),
             committed_at: now,
@@ -185,7 +178,7 @@ impl Pipeline {
                     Some(event) => self.on_event(event).await?,
                     None => return Err(Error::new(Kind::Kafka, "the sources are gone")),
                 },
-                Some(flight) = self.flights.join_next() => self.on_flight(joined(flight)?)?,
+                Some(flight) = self.flights.next() => self.on_flight(flight?)?,
                 Some(registered) = self.registering.join_next() => self.on_registered(joined(registered)?)?,
                 _ = tick.tick() => self.on_tick(),
                 changed = stop.changed(), if self.draining.is_none() && !*stop.borrow() => {
@@ -220,33 +213,8 @@ impl Pipeline {
             rejected: counts.rejected,
             skipped: counts.skipped,
             lag_records: (!self.joined.is_empty()).then(|| self.sources.values().map(left).sum()),
-            buffered_bytes: (self.placer.shelves.buffers.bytes() + self.flight_bytes) as u64,
+            buffered_bytes: (self.placer.shelves.buffers.bytes() + self.flights.bytes()) as u64,
             ..self.progress.clone()
-        }
-    }
-
-    /// The offsets to commit now, of one topic.
-    pub fn commits(&mut self, topic: &str) -> Vec<Commit> {
-        let of_topic: Vec<TopicPartition> =
-            self.sources.keys().filter(|source| *source.topic == *topic).cloned().collect();
-        of_topic.iter().filter_map(|source| self.commit_of(source)).collect()
-    }
-
-    /// Counts a commit that went through.
-    pub fn on_committed(&mut self, outcome: Result<Vec<Commit>>) -> Result<()> {
-        for commit in outcome? {
-            if let Some(confirmed) = self.confirmed.get_mut(&commit.source) {
-                self.progress.offsets_committed += (commit.offset - *confirmed).max(0) as u64;
-                *confirmed = commit.offset.max(*confirmed);
-            }
-        }
-        Ok(())
-    }
-
-    /// Has what was asked to be committed and is not confirmed asked for again.
-    pub fn ask_again(&mut self) {
-        for (source, state) in &mut self.sources {
-            state.asked = self.confirmed.get(source).copied().unwrap_or(-1);
         }
     }
 
@@ -279,94 +247,6 @@ impl Pipeline {
         }
     }
 
-    /// Takes newly assigned sources, and says where they start.
-    async fn take(&mut self, assignment: u64, offers: Vec<Offer>) -> Result<Vec<(TopicPartition, i64)>> {
-        let mark = self.mark();
-        let mut starts = Vec::with_capacity(offers.len());
-        for offer in offers {
-            let start = start(&offer, self.plan.from, &mark);
-            match &start {
-                Start::Committed { spec, .. } => self.plan.specs.follow(spec).await?,
-                Start::Beginning { .. } => {}
-                Start::Skip { offset, from } => self.record_gap(&offer.source, *from, *offset).await?,
-            }
-            let next = self.numbers.len() as u32;
-            let number = *self.numbers.entry(offer.source.clone()).or_insert(next);
-            let committed = offer.committed.as_ref().map(|(offset, _)| *offset);
-            self.confirmed.insert(offer.source.clone(), committed.unwrap_or(0).min(start.offset()));
-            let end = self.plan.ends.get(&offer.source).copied().unwrap_or(0);
-            let state = SourceState {
-                assignment,
-                number,
-                frontier: Frontier::new(start.offset()),
-                high: offer.high_watermark,
-                stop_at: if self.plan.until_end { end } else { i64::MAX },
-                asked: committed.unwrap_or(-1),
-                leaving: false,
-            };
-            // Under the eager protocol a source may come again without having been revoked.
-            self.placer.shelves.buffers.forget_source(&offer.source);
-            starts.push((offer.source.clone(), start.offset()));
-            self.sources.insert(offer.source, state);
-        }
-        Ok(starts)
-    }
-
-    /// Leaves a note of records that are skipped on purpose, where `verify` finds it.
-    async fn record_gap(&self, source: &TopicPartition, from: i64, to: i64) -> Result<()> {
-        warn!(%source, from, to, "records are skipped, as --from says");
-        let chain = ChainSource { source: source.clone(), epoch: self.plan.epoch };
-        let name = chain.link_name(to).replace(".parquet", ".json");
-        let note = serde_json::json!({
-            "topic": &*source.topic, "partition": source.partition, "epoch": self.plan.epoch,
-            "from": from, "to": to, "cluster": self.plan.origin.cluster, "why": "--from",
-        });
-        let gaps = self.plan.targets[0].folder.folder("_ticklake/gaps")?;
-        gaps.create(&name, note.to_string().into()).await.map(|_| ())
-    }
-
-    /// Gives sources up: seals and writes what they have, and answers when it is durable.
-    fn give_up(&mut self, sources: Vec<TopicPartition>, lost: bool, reply: Reply<Vec<Commit>>) {
-        if lost {
-            // They are another's already: what is written now would only meet its links.
-            sources.iter().for_each(|source| self.forget(source));
-            return reply.send(Vec::new());
-        }
-        for source in &sources {
-            if let Some(state) = self.sources.get_mut(source) {
-                state.leaving = true;
-            }
-            let ids = self.placer.shelves.buffers.with_rows(Some(source));
-            ids.into_iter().for_each(|id| self.seal(id));
-        }
-        let deadline = Instant::now() + self.plan.limits.drain_deadline;
-        self.leaving = Some(Leaving { sources, reply, deadline });
-    }
-
-    /// Answers a revoke when nothing of its sources is on its way, or at its deadline.
-    fn let_go(&mut self) {
-        let Some(leaving) = &self.leaving else { return };
-        let is_clear = |source| self.sources.get(source).is_none_or(|state| state.frontier.is_clear());
-        let clear = leaving.sources.iter().all(is_clear);
-        if !clear && Instant::now() < leaving.deadline {
-            return;
-        }
-        if let Some(Leaving { sources, reply, .. }) = self.leaving.take() {
-            if !clear {
-                warn!(?sources, "revoked before everything was durable: the next owner reads the rest again");
-            }
-            self.ask_again();
-            let commits = sources.iter().filter_map(|source| self.commit_of(source)).collect();
-            reply.send(commits);
-            sources.iter().for_each(|source| self.forget(source));
-        }
-    }
-
-    fn forget(&mut self, source: &TopicPartition) {
-        self.placer.shelves.buffers.forget_source(source);
-        self.sources.remove(source);
-    }
-
     fn on_delivery(&mut self, delivery: Delivery) {
         match delivery {
             Delivery::Records(set) => self.on_records(&set),
@@ -375,7 +255,7 @@ impl Pipeline {
                     self.sources.get_mut(&source).filter(|s| s.assignment == assignment && !s.leaving)
                 {
                     // Markers of transactions are offsets without a record: nothing is left below the watermark.
-                    let end = state.high.min(state.stop_at);
+                    let end = state.assigned_end.min(state.stop_at);
                     state.frontier.advance(end);
                 }
             }
@@ -403,17 +283,7 @@ impl Pipeline {
                 full.append(&mut self.placer.shelves.full);
                 let end = state.frontier.position();
                 for id in full.drain(..) {
-                    Self::fly(
-                        &mut self.placer,
-                        &self.plan,
-                        &self.writes,
-                        &mut self.flights,
-                        &mut self.flight_bytes,
-                        id,
-                        end,
-                        state.assignment,
-                        now,
-                    );
+                    self.flights.send(&mut self.placer.shelves.buffers, id, end, state.assignment, now);
                 }
             }
         }
@@ -424,14 +294,15 @@ impl Pipeline {
     fn keep_budget(&mut self) {
         let budget = self.plan.limits.memory_bytes;
         let buffered = self.placer.shelves.buffers.bytes();
-        if buffered + self.flight_bytes <= budget {
+        if buffered + self.flights.bytes() <= budget {
             return;
         }
         let aim = budget / 4 * 3;
-        let excess = (buffered + self.flight_bytes).saturating_sub(aim).saturating_sub(self.flight_bytes);
+        let excess =
+            (buffered + self.flights.bytes()).saturating_sub(aim).saturating_sub(self.flights.bytes());
         if excess > 0 {
             let ids = self.placer.shelves.buffers.largest(excess);
-            debug!(buffered, in_flight = self.flight_bytes, sealing = ids.len(), "memory budget reached");
+            debug!(buffered, in_flight = self.flights.bytes(), sealing = ids.len(), "memory budget reached");
             ids.into_iter().for_each(|id| self.seal(id));
         }
         if self.flights.is_empty() {
@@ -441,7 +312,8 @@ impl Pipeline {
 
     /// Reading waits while the budget is spent and something is on its way that will free it.
     fn is_reading(&self) -> bool {
-        let spent = self.placer.shelves.buffers.bytes() + self.flight_bytes > self.plan.limits.memory_bytes;
+        let spent =
+            self.placer.shelves.buffers.bytes() + self.flights.bytes() > self.plan.limits.memory_bytes;
         let freeing = !self.flights.is_empty();
         self.draining.is_none() && !(spent && freeing)
     }
@@ -462,59 +334,11 @@ impl Pipeline {
         let source = &self.placer.shelves.buffers.chain(id).source;
         let Some(state) = self.sources.get(source) else { return };
         let (end, assignment) = (state.frontier.position(), state.assignment);
-        let now = Instant::now();
-        Self::fly(
-            &mut self.placer,
-            &self.plan,
-            &self.writes,
-            &mut self.flights,
-            &mut self.flight_bytes,
-            id,
-            end,
-            assignment,
-            now,
-        );
-    }
-
-    #[allow(clippy::too_many_arguments)]
-    fn fly(
-        placer: &mut Placer,
-        plan: &Plan,
-        writes: &Arc<Semaphore>,
-        flights: &mut JoinSet<Flight>,
-        flight_bytes: &mut usize,
-        id: ChainId,
-        end: i64,
-        assignment: u64,
-        now: Instant,
-    ) {
-        let buffers = &mut placer.shelves.buffers;
-        let Some(rows) = buffers.seal(id, now) else { return };
-        let chain = buffers.chain(id);
-        let (side, partition) = (chain.side, chain.partition.clone());
-        let bytes = rows.bytes;
-        *flight_bytes += bytes;
-        let waiting = Waiting { chain: id, source: chain.source.clone(), assignment, held: rows.offsets[0] };
-        let seal = Seal {
-            target: plan.targets[side as usize].clone(),
-            partition: partition.clone(),
-            chain: ChainSource { source: chain.source.clone(), epoch: plan.epoch },
-            rows,
-            end,
-            chain_end: chain.end,
-        };
-        let (writes, origin, specs) = (writes.clone(), plan.origin.clone(), plan.specs.clone());
-        flights.spawn(async move {
-            let permit = writes.acquire_owned().await;
-            let landed = land(seal, &origin, &specs).await;
-            drop(permit);
-            Flight { side, partition, waiting, bytes, landed }
-        });
+        self.flights.send(&mut self.placer.shelves.buffers, id, end, assignment, Instant::now());
     }
 
     fn on_flight(&mut self, flight: Flight) -> Result<()> {
-        let Flight { side, partition, waiting, bytes, landed } = flight;
-        self.flight_bytes -= bytes;
+        let Flight { side, partition, waiting, landed, .. } = flight;
         let landed = landed?;
         self.progress.already_there += landed.found as u64;
         if let Some(link) = &landed.link {
@@ -620,81 +444,11 @@ impl Pipeline {
         }
     }
 
-    fn commit(&mut self) {
-        let topics: Vec<String> = self.plan.commands.keys().cloned().collect();
-        for topic in topics {
-            let commits = self.commits(&topic);
-            if !commits.is_empty() {
-                // A source that is gone says so by its last event.
-                let _ = self.ask(&topic, SourceCommand::Commit(commits));
-            }
-        }
-    }
-
-    /// A source's offset to commit, if it has moved since it was asked for last.
-    fn commit_of(&mut self, source: &TopicPartition) -> Option<Commit> {
-        let metadata = self.mark().print();
-        let state = self.sources.get_mut(source)?;
-        let offset = state.frontier.committable();
-        if offset <= state.asked {
-            return None;
-        }
-        state.asked = offset;
-        Some(Commit { source: source.clone(), offset, metadata })
-    }
-
-    fn mark(&self) -> CommitMark {
-        CommitMark {
-            lake: self.plan.lake.clone(),
-            table: self.plan.targets[0].name.to_string(),
-            cluster: self.plan.origin.cluster.clone(),
-            topic_id: self.plan.origin.topic_id.clone(),
-            epoch: self.plan.epoch,
-            spec: self.plan.origin.spec.clone(),
-        }
-    }
-
     fn ask(&self, topic: &str, command: SourceCommand) -> Result<()> {
         let sender = self.plan.commands.get(topic);
         sender
             .and_then(|sender| sender.send(command).ok())
             .ok_or_else(|| Error::new(Kind::Kafka, "the source is gone").with("topic", topic))
-    }
-
-    /// A batch is at its end when every source that held records is read to there, by this member or by another,
-    /// whose commits tell.
-    fn is_at_the_end(&self) -> bool {
-        let all_joined = self.plan.commands.keys().all(|topic| self.joined.contains(topic));
-        self.plan.until_end
-            && all_joined
-            && self.leaving.is_none()
-            && self.plan.ends.iter().all(|(source, end)| {
-                self.sources.get(source).is_some_and(|state| state.frontier.position() >= *end)
-            })
-    }
-
-    fn ask_for_others(&mut self) {
-        let mut by_topic: HashMap<String, Vec<TopicPartition>> = HashMap::new();
-        for source in self.plan.ends.keys().filter(|source| !self.sources.contains_key(*source)) {
-            by_topic.entry(source.topic.to_string()).or_default().push(source.clone());
-        }
-        for (topic, sources) in by_topic {
-            if self.joined.contains(&topic) {
-                let _ = self.ask(&topic, SourceCommand::GroupOffsets(sources));
-            }
-        }
-    }
-
-    /// What another member has brought to its end is no longer waited for.
-    fn note_others(&mut self, offsets: &[Commit]) {
-        let mark = self.mark();
-        for commit in offsets {
-            let ours = CommitMark::parse(&commit.metadata).is_some_and(|theirs| mark.trusts(&theirs));
-            let done = self.plan.ends.get(&commit.source).is_some_and(|end| commit.offset >= *end);
-            if ours && done && !self.sources.contains_key(&commit.source) {
-                self.plan.ends.remove(&commit.source);
-            }
-        }
     }
 
     /// Reads no more; everything that has rows is sealed.
@@ -706,7 +460,7 @@ impl Pipeline {
 
     fn is_drained(&self) -> bool {
         let Some(drain) = self.draining else { return false };
-        let clear = self.leaving.is_none() && self.sources.values().all(|state| state.frontier.is_clear());
+        let clear = self.leaving.is_empty() && self.sources.values().all(|state| state.frontier.is_clear());
         let late = drain.deadline.is_some_and(|deadline| Instant::now() >= deadline);
         if late && !clear {
             warn!("the deadline has come before everything was durable: the rest will be read again");

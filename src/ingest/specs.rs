@@ -15,6 +15,7 @@ use crate::table::{Ddl, Spec};
 #[derive(Debug)]
 pub(super) struct Specs {
     folder: Folder,
+    ddl: String,
     ours: Spec,
     hash: String,
     /// Hashes found to be compatible. Few, and seldom added to.
@@ -22,13 +23,27 @@ pub(super) struct Specs {
 }
 
 impl Specs {
-    /// Records the job's DDL in the table's folder.
-    pub async fn start(table: &Folder, ddl: &Ddl, spec: &Spec) -> Result<Self> {
+    pub fn new(table: &Folder, ddl: &Ddl, spec: &Spec) -> Result<Self> {
         let folder = table.folder("_ticklake/spec")?;
         let hash = spec.hash();
-        folder.create(&file_name(&hash), ddl.to_string().into()).await?;
         let known = Mutex::new(HashSet::from([hash.clone()]));
-        Ok(Self { folder, ours: spec.clone(), hash, known })
+        Ok(Self { folder, ddl: ddl.to_string(), ours: spec.clone(), hash, known })
+    }
+
+    /// Keeps the job's DDL, before anything is written under it and after it was found to be allowed.
+    pub async fn record(&self) -> Result<()> {
+        self.folder.create(&file_name(&self.hash), self.ddl.clone().into()).await.map(|_| ())
+    }
+
+    /// Whether rows of the job's spec may follow those of every spec that ever wrote to the table: what holds where
+    /// records are read again from the beginning, and could go to other partitions than before.
+    pub async fn follow_all(&self) -> Result<()> {
+        for entry in self.folder.list().await? {
+            if let Some(hash) = entry.name.strip_suffix(".sql") {
+                self.follow(hash).await?;
+            }
+        }
+        Ok(())
     }
 
     pub fn hash(&self) -> &str {

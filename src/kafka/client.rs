@@ -1,6 +1,7 @@
 //! Turns the user's Kafka settings into a client's configuration.
 
 use std::collections::BTreeMap;
+use std::fmt;
 
 use rdkafka::ClientConfig;
 use rdkafka::error::KafkaError;
@@ -8,12 +9,20 @@ use rdkafka::error::KafkaError;
 use crate::error::{Error, Kind, Result};
 
 /// How to reach a cluster: the brokers and any of librdkafka's properties.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Default, PartialEq, Eq)]
 pub struct Connection {
     /// `HOST:PORT,…`
     pub brokers: String,
     /// librdkafka's properties, by its names. They pass through as they are, above the role's defaults.
     pub properties: BTreeMap<String, String>,
+}
+
+impl fmt::Debug for Connection {
+    /// Without the properties' values: there are passwords and keys among them.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let names: Vec<&String> = self.properties.keys().collect();
+        f.debug_struct("Connection").field("brokers", &self.brokers).field("properties", &names).finish()
+    }
 }
 
 impl Connection {

@@ -1,0 +1,102 @@
+//! Owns the links that are on their way: from a sealed buffer to the news that its rows are durable.
+//!
+//! Any number may wait; so many are encoded and put at once. What they hold in memory is counted until they land.
+
+use std::sync::Arc;
+
+use tokio::sync::Semaphore;
+use tokio::task::JoinSet;
+use tokio::time::Instant;
+
+use super::buffer::{Buffers, ChainId, Side};
+use super::chain::ChainSource;
+use super::register::Waiting;
+use super::specs::Specs;
+use super::target::Target;
+use super::write::{Landed, Origin, Seal, land};
+use crate::error::{Error, Kind, Result};
+use crate::table::PartitionKey;
+
+/// A link that was on its way, and what became of it.
+#[derive(Debug)]
+pub(super) struct Flight {
+    pub side: Side,
+    pub partition: PartitionKey,
+    /// Whose hold ends when the link is durable and registered.
+    pub waiting: Waiting,
+    bytes: usize,
+    pub landed: Result<Landed>,
+}
+
+/// All links of a job that are on their way.
+#[derive(Debug)]
+pub(super) struct Flights {
+    targets: [Arc<Target>; 2],
+    origin: Arc<Origin>,
+    specs: Arc<Specs>,
+    epoch: u32,
+    writes: Arc<Semaphore>,
+    flying: JoinSet<Flight>,
+    bytes: usize,
+}
+
+impl Flights {
+    /// `at_once`: how many links are encoded and put at the same time.
+    pub fn new(
+        targets: [Arc<Target>; 2],
+        origin: Arc<Origin>,
+        specs: Arc<Specs>,
+        epoch: u32,
+        at_once: usize,
+    ) -> Self {
+        let writes = Arc::new(Semaphore::new(at_once));
+        Self { targets, origin, specs, epoch, writes, flying: JoinSet::new(), bytes: 0 }
+    }
+
+    /// Bytes of all rows on their way.
+    pub fn bytes(&self) -> usize {
+        self.bytes
+    }
+
+    pub fn is_empty(&self) -> bool {
+        self.flying.is_empty()
+    }
+
+    /// Sends a chain's rows on their way, if it has any and none is on its way already. `end`: every record of the
+    /// source below it has its place.
+    pub fn send(&mut self, buffers: &mut Buffers, id: ChainId, end: i64, assignment: u64, now: Instant) {
+        let Some(rows) = buffers.seal(id, now) else { return };
+        let chain = buffers.chain(id);
+        let (side, partition) = (chain.side, chain.partition.clone());
+        let bytes = rows.bytes;
+        self.bytes += bytes;
+        let waiting = Waiting { chain: id, source: chain.source.clone(), assignment, held: rows.offsets[0] };
+        let seal = Seal {
+            target: self.targets[side as usize].clone(),
+            partition: partition.clone(),
+            chain: ChainSource { source: chain.source.clone(), epoch: self.epoch },
+            rows,
+            end,
+            chain_end: chain.end,
+        };
+        let (writes, origin, specs) = (self.writes.clone(), self.origin.clone(), self.specs.clone());
+        self.flying.spawn(async move {
+            let permit = writes.acquire_owned().await;
+            let landed = land(seal, &origin, &specs).await;
+            drop(permit);
+            Flight { side, partition, waiting, bytes, landed }
+        });
+    }
+
+    /// The next link that lands; `None` where none is on its way.
+    pub async fn next(&mut self) -> Option<Result<Flight>> {
+        let landed = self.flying.join_next().await?;
+        Some(match landed {
+            Ok(flight) => {
+                self.bytes -= flight.bytes;
+                Ok(flight)
+            }
+            Err(e) => Err(Error::new(Kind::Store, "a task of the job broke off").because(e)),
+        })
+    }
+}

@@ -1,0 +1,380 @@
+//! The polling thread of one source: polls, copies, hands over, and does what the job asks.
+//!
+//! It never blocks for long outside of `poll`: when the job is behind, it pauses the consumer and goes on polling.
+
+use std::collections::HashMap;
+use std::sync::atomic::Ordering;
+use std::sync::mpsc as std_mpsc;
+use std::time::Duration;
+
+use rdkafka::consumer::{BaseConsumer, CommitMode, Consumer};
+use rdkafka::error::{KafkaError, RDKafkaErrorCode};
+use rdkafka::message::{BorrowedMessage, Headers, Message};
+use rdkafka::{Offset, TopicPartitionList};
+use tokio::sync::mpsc;
+use tracing::{debug, warn};
+
+use super::rebalance::{Assigned, Context, commit_now, commits, offset_list};
+use super::{
+    ANSWER, Commit, Delivery, Headering, LOOK, PATIENCE, POLL, SET_BYTES, SET_RECORDS, SourceCommand,
+    SourceEvent, SourceOptions, ToJob,
+};
+use crate::error::{Error, Kind, Result};
+use crate::kafka::client::failed;
+use crate::kafka::records::{RecordSet, TopicPartition};
+
+/// What the thread owns.
+pub(super) struct Poller {
+    pub(super) consumer: BaseConsumer<Context>,
+    pub(super) options: SourceOptions,
+    pub(super) to: ToJob,
+    pub(super) commands: std_mpsc::Receiver<SourceCommand>,
+    pub(super) assigned: HashMap<i32, Assigned>,
+    pub(super) paused: bool,
+}
+
+/// Why the thread ends.
+enum End {
+    Stopped(Vec<Commit>),
+    JobGone,
+    Failed(Error),
+}
+
+impl Poller {
+    pub(super) fn run(mut self) {
+        let mut open: HashMap<i32, RecordSet> = HashMap::new();
+        let mut went = self.join();
+        let end = loop {
+            match went {
+                Ok(()) => went = self.turn(&mut open),
+                Err(end) => break end,
+            }
+        };
+        match end {
+            End::Stopped(offsets) => commit_now(&self.consumer, &offsets, &self.to.events),
+            End::Failed(e) => {
+                let _ = self.to.events.blocking_send(SourceEvent::Failed(e));
+            }
+            End::JobGone => debug!("the job is gone"),
+        }
+        // Dropping the consumer leaves the group; its last revoke has nobody to ask.
+        self.consumer.context().closing.store(true, Ordering::Relaxed);
+    }
+
+    /// One poll and what follows from it.
+    fn turn(&mut self, open: &mut HashMap<i32, RecordSet>) -> Result<(), End> {
+        loop {
+            match self.commands.try_recv() {
+                Ok(command) => self.obey(command)?,
+                Err(std_mpsc::TryRecvError::Empty) => break,
+                Err(std_mpsc::TryRecvError::Disconnected) => return Err(End::JobGone),
+            }
+        }
+        let wait = if open.is_empty() { POLL } else { Duration::ZERO };
+        let polled = match self.consumer.poll(wait) {
+            None => Polled::Nothing,
+            Some(Ok(message)) => {
+                if self.consumer.context().changed.load(Ordering::Relaxed) {
+                    refresh(&self.consumer, &mut self.assigned, open);
+                }
+                copy(&message, &mut self.assigned, open, self.options.headers)
+            }
+            Some(Err(e)) => Polled::Error(e),
+        };
+        if self.consumer.context().changed.load(Ordering::Relaxed) {
+            refresh(&self.consumer, &mut self.assigned, open);
+        }
+        match polled {
+            Polled::Full(partition) => self.hand_over(open.remove(&partition).map(Delivery::Records)),
+            Polled::Record => Ok(()),
+            Polled::Nothing => self.hand_over(open.drain().map(|(_, set)| Delivery::Records(set))),
+            Polled::Error(KafkaError::PartitionEOF(partition)) => {
+                self.hand_over(open.remove(&partition).map(Delivery::Records))?;
+                let ended = self.ended(partition);
+                self.hand_over(ended)
+            }
+            Polled::Error(e) => self.judge(e),
+        }
+    }
+
+    fn obey(&mut self, command: SourceCommand) -> Result<(), End> {
+        match command {
+            SourceCommand::Stop(offsets) => Err(End::Stopped(offsets)),
+            SourceCommand::GroupOffsets(sources) => {
+                let offsets = self.group_offsets(&sources).map_err(End::Failed)?;
+                self.say(SourceEvent::GroupOffsets(offsets))
+            }
+            SourceCommand::Watermark(source) => {
+                let (_, high) =
+                    self.consumer.fetch_watermarks(&source.topic, source.partition, ANSWER).map_err(|e| {
+                        End::Failed(failed("cannot read a partition's watermarks", e).with("source", &source))
+                    })?;
+                self.say(SourceEvent::Watermark { source, high })
+            }
+            SourceCommand::Commit(offsets) => {
+                let asked = offset_list(&offsets).and_then(|list| {
+                    self.consumer
+                        .commit(&list, CommitMode::Async)
+                        .map_err(|e| failed("cannot ask for a commit of offsets", e))
+                });
+                match asked {
+                    Ok(()) => Ok(()),
+                    Err(e) => self.say(SourceEvent::Committed(Err(e))),
+                }
+            }
+        }
+    }
+
+    fn group_offsets(&self, sources: &[TopicPartition]) -> Result<Vec<Commit>> {
+        let mut list = TopicPartitionList::with_capacity(sources.len());
+        for source in sources {
+            list.add_partition(&source.topic, source.partition);
+        }
+        let committed = self
+            .consumer
+            .committed_offsets(list, ANSWER)
+            .map_err(|e| failed("cannot read the group's committed offsets", e))?;
+        Ok(commits(&committed)?.into_iter().filter(|commit| commit.offset >= 0).collect())
+    }
+
+    /// Looks up the cluster and the topic, before the group is joined.
+    fn look(&self) -> Result<SourceEvent> {
+        let topic = &self.options.topic;
+        let unreachable = |e| {
+            let told = "no broker answers: are they up, and is the address right?";
+            let error = Error::new(Kind::Kafka, told)
+                .with("brokers", &self.options.brokers)
+                .with("tried for", format_args!("{} s", LOOK.as_secs()));
+            match self.consumer.context().hearing.reason() {
+                Some(reason) => error.because(reason),
+                None => error.because(e),
+            }
+        };
+        let metadata = self.consumer.fetch_metadata(Some(topic), LOOK).map_err(unreachable)?;
+        let found = metadata.topics().iter().find(|t| t.name() == topic && t.error().is_none());
+        let partitions =
+            found.map(|t| t.partitions()).filter(|partitions| !partitions.is_empty()).ok_or_else(|| {
+                Error::new(
+                    Kind::Kafka,
+                    "the topic is not there, or may not be read: create it, or check its name and ACLs",
+                )
+                .with("topic", topic)
+            })?;
+        let cluster = self.consumer.client().fetch_cluster_id(ANSWER).ok_or_else(|| {
+            Error::new(Kind::Kafka, "the cluster does not tell its id: it must be Kafka 0.10.1 or later")
+        })?;
+        let mut ends = Vec::new();
+        for partition in partitions {
+            let source = TopicPartition::new(topic, partition.id());
+            let (low, high) = self
+                .consumer
+                .fetch_watermarks(topic, partition.id(), ANSWER)
+                .map_err(|e| failed("cannot read a partition's watermarks", e).with("source", &source))?;
+            if low < high {
+                ends.push((source, high));
+            }
+        }
+        Ok(SourceEvent::Found { topic: topic.clone(), cluster, ends })
+    }
+
+    /// Joins the group once the topic was found.
+    fn join(&self) -> Result<(), End> {
+        let found = self.look().map_err(End::Failed)?;
+        self.say(found)?;
+        self.consumer
+            .subscribe(&[&self.options.topic])
+            .map_err(|e| End::Failed(failed("cannot subscribe", e).with("topic", &self.options.topic)))
+    }
+
+    fn say(&self, event: SourceEvent) -> Result<(), End> {
+        self.to.events.blocking_send(event).map_err(|_| End::JobGone)
+    }
+
+    /// Hands over what there is; when the job is behind, waits, then pauses and goes on polling until it has caught up.
+    fn hand_over(&mut self, deliveries: impl IntoIterator<Item = Delivery>) -> Result<(), End> {
+        for mut delivery in deliveries {
+            let mut waited = Duration::ZERO;
+            loop {
+                delivery = match self.to.deliveries.try_send(delivery) {
+                    Ok(()) => break,
+                    Err(mpsc::error::TrySendError::Closed(_)) => return Err(End::JobGone),
+                    Err(mpsc::error::TrySendError::Full(delivery)) => delivery,
+                };
+                let step = Duration::from_millis(1);
+                match self.commands.recv_timeout(step) {
+                    Ok(command) => self.obey(command)?,
+                    Err(std_mpsc::RecvTimeoutError::Timeout) => waited += step,
+                    Err(std_mpsc::RecvTimeoutError::Disconnected) => return Err(End::JobGone),
+                }
+                if waited >= PATIENCE {
+                    self.poll_paused()?;
+                }
+                if !self.is_current(&delivery) {
+                    break; // revoked meanwhile: its next owner reads it again
+                }
+            }
+        }
+        if self.paused { self.resume() } else { Ok(()) }
+    }
+
+    fn is_current(&self, delivery: &Delivery) -> bool {
+        let (source, assignment) = match delivery {
+            Delivery::Records(set) => (&set.source, set.assignment),
+            Delivery::Ended { source, assignment } => (source, *assignment),
+        };
+        self.assigned.get(&source.partition).is_some_and(|a| a.assignment == assignment)
+    }
+
+    /// Serves rebalances and errors while nothing is fetched.
+    fn poll_paused(&mut self) -> Result<(), End> {
+        if !self.paused {
+            debug!("the job is behind: reading pauses");
+            self.paused = true;
+        }
+        // Also those assigned since the last call; to pause again is no change.
+        let all =
+            self.consumer.assignment().map_err(|e| End::Failed(failed("cannot list the assignment", e)))?;
+        self.consumer.pause(&all).map_err(|e| End::Failed(failed("cannot pause", e)))?;
+        let polled = match self.consumer.poll(Duration::from_millis(10)) {
+            // Fetched before the pause: read again after the resume.
+            Some(Ok(message)) => Some(message.partition()),
+            Some(Err(KafkaError::PartitionEOF(_))) | None => None,
+            Some(Err(e)) => return self.judge(e),
+        };
+        if let Some(assigned) = polled.and_then(|partition| self.assigned.get(&partition)) {
+            let next = Offset::Offset(assigned.next);
+            self.consumer
+                .seek(&self.options.topic, assigned.source.partition, next, ANSWER)
+                .map_err(|e| End::Failed(failed("cannot go back to an offset", e)))?;
+        }
+        if self.consumer.context().changed.load(Ordering::Relaxed) {
+            refresh(&self.consumer, &mut self.assigned, &mut HashMap::new());
+        }
+        Ok(())
+    }
+
+    fn resume(&mut self) -> Result<(), End> {
+        let all =
+            self.consumer.assignment().map_err(|e| End::Failed(failed("cannot list the assignment", e)))?;
+        self.consumer.resume(&all).map_err(|e| End::Failed(failed("cannot resume", e)))?;
+        self.paused = false;
+        Ok(())
+    }
+
+    fn ended(&mut self, partition: i32) -> Option<Delivery> {
+        let assigned = self.assigned.get_mut(&partition).filter(|a| !a.ended)?;
+        assigned.ended = true;
+        Some(Delivery::Ended { source: assigned.source.clone(), assignment: assigned.assignment })
+    }
+
+    /// What librdkafka gets over by itself is logged; anything else ends the source.
+    fn judge(&self, e: KafkaError) -> Result<(), End> {
+        use RDKafkaErrorCode as Code;
+        let fatal = matches!(e, KafkaError::MessageConsumptionFatal(_));
+        match e.rdkafka_error_code() {
+            Some(Code::AutoOffsetReset | Code::OffsetOutOfRange) => Err(End::Failed(self.out_of_range(e))),
+            Some(
+                code @ (Code::UnknownTopicOrPartition
+                | Code::UnknownTopic
+                | Code::UnknownPartition
+                | Code::TopicAuthorizationFailed
+                | Code::GroupAuthorizationFailed
+                | Code::ClusterAuthorizationFailed
+                | Code::SaslAuthenticationFailed
+                | Code::Authentication
+                | Code::UnsupportedSASLMechanism),
+            ) => Err(End::Failed(
+                failed(format!("the topic cannot be read ({code})"), e)
+                    .with("topic", &self.options.topic)
+                    .with("group", &self.options.group),
+            )),
+            _ if fatal => Err(End::Failed(failed("the consumer cannot go on", e))),
+            _ => {
+                warn!(error = %e, topic = self.options.topic, "the broker had a problem; trying on");
+                Ok(())
+            }
+        }
+    }
+
+    /// Names the sources whose next offset the broker no longer, or not yet, has.
+    fn out_of_range(&self, e: KafkaError) -> Error {
+        let mut error = failed(
+            "an offset that comes next is not on the broker: retention has removed it, or the topic was made anew; \
+             records between may be lost. Start with another --group to read the topic from its beginning (what is \
+             in the table already is not written twice)",
+            e,
+        );
+        for assigned in self.assigned.values() {
+            let source = &assigned.source;
+            match self.consumer.fetch_watermarks(&source.topic, source.partition, ANSWER) {
+                Ok((low, high)) if assigned.next < low || assigned.next > high => {
+                    error = error
+                        .with("topic", &source.topic)
+                        .with("partition", source.partition)
+                        .with("next offset", assigned.next)
+                        .with("on the broker", format!("{low}..{high}"));
+                }
+                _ => {}
+            }
+        }
+        error
+    }
+}
+
+enum Polled {
+    Nothing,
+    Record,
+    /// The partition's set is full.
+    Full(i32),
+    Error(KafkaError),
+}
+
+/// Takes over what a rebalance changed, and drops the records of what is no longer ours.
+fn refresh(
+    consumer: &BaseConsumer<Context>,
+    assigned: &mut HashMap<i32, Assigned>,
+    open: &mut HashMap<i32, RecordSet>,
+) {
+    let context = consumer.context();
+    context.changed.store(false, Ordering::Relaxed);
+    let state = context.state.lock().expect("only this thread locks it");
+    assigned.retain(|p, a| state.assigned.get(p).is_some_and(|now| now.assignment == a.assignment));
+    for (partition, now) in &state.assigned {
+        assigned.entry(*partition).or_insert_with(|| now.clone());
+    }
+    open.retain(|p, set| assigned.get(p).is_some_and(|a| a.assignment == set.assignment));
+}
+
+/// Copies a message into its partition's open set.
+fn copy(
+    message: &BorrowedMessage<'_>,
+    assigned: &mut HashMap<i32, Assigned>,
+    open: &mut HashMap<i32, RecordSet>,
+    headers: Headering,
+) -> Polled {
+    let partition = message.partition();
+    // A message of a partition that was revoked while it waited in the queue.
+    let Some(assigned) = assigned.get_mut(&partition).filter(|a| a.next <= message.offset()) else {
+        return Polled::Record;
+    };
+    assigned.next = message.offset() + 1;
+    // One that was left open when the partition was revoked and came back is of another assignment.
+    if open.get(&partition).is_some_and(|set| set.assignment != assigned.assignment) {
+        open.remove(&partition);
+    }
+    let set =
+        open.entry(partition).or_insert_with(|| RecordSet::new(assigned.source.clone(), assigned.assignment));
+    set.push(message.offset(), message.timestamp().to_millis(), message.key(), message.payload());
+    if headers == Headering::Copy
+        && let Some(headers) = message.headers()
+    {
+        for header in headers.iter() {
+            set.push_header(header.key, header.value);
+        }
+    }
+    if set.len() >= SET_RECORDS || set.bytes_len() >= SET_BYTES {
+        Polled::Full(partition)
+    } else {
+        Polled::Record
+    }
+}
