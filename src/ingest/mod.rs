@@ -315,7 +315,6 @@ async fn finish(
     mut from: FromSources,
     within: Duration,
 ) -> Result<()> {
-    pipeline.ask_again();
     for source in &sources {
         let commits = pipeline.commits(&source.topic);
         let _ = source.commands.send(SourceCommand::Stop(commits)); // one that is gone says why by its last event

@@ -97,8 +97,6 @@ struct SourceState {
     high: i64,
     /// The offset at which a batch stops reading.
     stop_at: i64,
-    /// The last offset that was asked to be committed.
-    asked: i64,
     leaving: bool,
 }
 
@@ -239,7 +237,6 @@ impl Pipeline {
             SourceEvent::Committed(outcome) => {
                 if let Err(e) = self.on_committed(outcome) {
                     warn!(error = error::chain(&e), "offsets were not committed; trying again");
-                    self.ask_again();
                 }
                 Ok(())
             }

@@ -45,7 +45,6 @@ impl Pipeline {
                 assigned_end: offer.high_watermark,
                 high: offer.high_watermark,
                 stop_at: if self.plan.until_end { end } else { i64::MAX },
-                asked: committed.unwrap_or(-1),
                 leaving: false,
             };
             // Under the eager protocol a source may come again without having been revoked.
@@ -107,7 +106,6 @@ impl Pipeline {
             if !clear {
                 warn!(?sources, "revoked before everything was durable: the next owner reads the rest again");
             }
-            self.ask_again();
             let commits = sources.iter().filter_map(|source| self.commit_of(source)).collect();
             reply.send(commits);
             sources.iter().for_each(|source| self.forget(source));
@@ -131,22 +129,9 @@ impl Pipeline {
     }
 
     /// The offsets to commit now, of one topic.
-    pub fn commits(&mut self, topic: &str) -> Vec<Commit> {
-        let of_topic: Vec<TopicPartition> =
-            self.sources.keys().filter(|source| *source.topic == *topic).cloned().collect();
-        of_topic.iter().filter_map(|source| self.commit_of(source)).collect()
-    }
-
-    /// A source's offset to commit, if it has moved since it was asked for last.
-    pub(super) fn commit_of(&mut self, source: &TopicPartition) -> Option<Commit> {
-        let metadata = self.mark().print();
-        let state = self.sources.get_mut(source)?;
-        let offset = state.frontier.committable();
-        if offset <= state.asked {
-            return None;
-        }
-        state.asked = offset;
-        Some(Commit { source: source.clone(), offset, metadata })
+    pub fn commits(&self, topic: &str) -> Vec<Commit> {
+        let of_topic = self.sources.keys().filter(|source| *source.topic == *topic);
+        of_topic.filter_map(|source| self.commit_of(source)).collect()
     }
 
     /// Counts a commit that went through.
@@ -160,11 +145,13 @@ impl Pipeline {
         Ok(())
     }
 
-    /// Has what was asked to be committed and is not confirmed asked for again.
-    pub fn ask_again(&mut self) {
-        for (source, state) in &mut self.sources {
-            state.asked = self.confirmed.get(source).copied().unwrap_or(-1);
-        }
+    /// A source's offset to commit, if it is beyond what is confirmed. One whose confirmation got lost is so asked for
+    /// again, which changes nothing.
+    pub(super) fn commit_of(&self, source: &TopicPartition) -> Option<Commit> {
+        let offset = self.sources.get(source)?.frontier.committable();
+        let confirmed = self.confirmed.get(source).copied().unwrap_or(-1);
+        let metadata = self.mark().print();
+        (offset > confirmed).then(|| Commit { source: source.clone(), offset, metadata })
     }
 
     pub(super) fn mark(&self) -> CommitMark {
