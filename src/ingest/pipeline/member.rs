@@ -23,15 +23,21 @@ impl Pipeline {
     ) -> Result<Vec<(TopicPartition, i64)>> {
         let mark = self.mark();
         let mut starts = Vec::with_capacity(offers.len());
-        for offer in offers {
-            let start = start(&offer, self.plan.from, &mark);
+        let planned: Vec<(Offer, Start)> = offers
+            .into_iter()
+            .map(|offer| {
+                let start = start(&offer, self.plan.from, &mark);
+                (offer, start)
+            })
+            .collect();
+        if planned.iter().any(|(_, start)| !matches!(start, Start::Committed { .. })) {
+            self.plan.specs.follow_all().await?; // one listing, however many sources come
+        }
+        for (offer, start) in planned {
             match &start {
                 Start::Committed { spec, .. } => self.plan.specs.follow(spec).await?,
-                Start::Beginning { .. } => self.plan.specs.follow_all().await?,
-                Start::Skip { offset, from } => {
-                    self.plan.specs.follow_all().await?;
-                    self.record_gap(&offer.source, *from, *offset).await?;
-                }
+                Start::Beginning { .. } => {}
+                Start::Skip { offset, from } => self.record_gap(&offer.source, *from, *offset).await?,
             }
             let next = self.numbers.len() as u32;
             let number = *self.numbers.entry(offer.source.clone()).or_insert(next);
