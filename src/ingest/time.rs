@@ -1,7 +1,7 @@
 //! Turns a text or a number into an instant: nanoseconds since the epoch, UTC.
 
 use chrono::format::{Parsed, StrftimeItems};
-use chrono::{NaiveDate, NaiveTime};
+use chrono::{Datelike, NaiveDate, NaiveTime};
 
 use super::number;
 use crate::table::spec::Format;
@@ -118,8 +118,9 @@ impl Text<'_> {
         self.eat(b'-')?;
         let month = self.pair(1, 12)?;
         self.eat(b'-')?;
-        let day = self.pair(1, days_of(year, month))?;
-        Some(day_number(year, month, day))
+        let day = self.pair(1, 31)?;
+        let date = NaiveDate::from_ymd_opt(year as i32, month as u32, day as u32)?;
+        Some(i64::from(date.num_days_from_ce()) - i64::from(NaiveDate::default().num_days_from_ce()))
     }
 
     fn fraction(&mut self) -> Option<i64> {
@@ -153,24 +154,6 @@ impl Text<'_> {
         };
         self.0.is_empty().then_some(sign * (hours * 3600 + minutes * 60))
     }
-}
-
-fn days_of(year: i64, month: i64) -> i64 {
-    match month {
-        2 if (year % 4 == 0 && year % 100 != 0) || year % 400 == 0 => 29,
-        2 => 28,
-        4 | 6 | 9 | 11 => 30,
-        _ => 31,
-    }
-}
-
-/// Days since 1970-01-01 in the proleptic Gregorian calendar: years counted from March, so that the leap day is the
-/// last of its year.
-fn day_number(year: i64, month: i64, day: i64) -> i64 {
-    let year = if month <= 2 { year - 1 } else { year };
-    let month = (month + 9) % 12;
-    let day_of_year = (153 * month + 2) / 5 + day - 1;
-    365 * year + year.div_euclid(4) - year.div_euclid(100) + year.div_euclid(400) + day_of_year - 719_468
 }
 
 fn strftime(pattern: &str, text: &[u8]) -> Option<i128> {

@@ -3,7 +3,7 @@
 //! A time becomes a *period*, a number (the day since 1970-01-01, say), and only a period that is new becomes a
 //! text. Cuts are exact: they agree with the tz database at every instant, odd offsets and changes of the clock included.
 
-use chrono::{DateTime, Offset, TimeZone};
+use chrono::{DateTime, Datelike, NaiveDate, Offset, TimeDelta, TimeZone};
 use chrono_tz::Tz;
 
 /// What makes a partition's value of a value (Iceberg's names).
@@ -165,17 +165,8 @@ fn utc_offset(timezone: Tz, seconds: i64) -> i64 {
     i64::from(timezone.offset_from_utc_datetime(&utc).fix().local_minus_utc())
 }
 
-/// Year, month and day of a day since 1970-01-01, in the proleptic Gregorian calendar (H. Hinnant, "chrono-compatible
-/// low-level date algorithms", `civil_from_days`). The year begins on 1 March within, so that the leap day is its last.
+/// Year, month and day of a day since 1970-01-01 that is within the calendar.
 fn civil(day: i64) -> (i64, i64, i64) {
-    let day = day + 719_468; // since 0000-03-01
-    let era = day.div_euclid(146_097);
-    let day_of_era = day.rem_euclid(146_097);
-    let year_of_era = (day_of_era - day_of_era / 1460 + day_of_era / 36_524 - day_of_era / 146_096) / 365;
-    let day_of_year = day_of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
-    let month = (5 * day_of_year + 2) / 153;
-    let day_of_month = day_of_year - (153 * month + 2) / 5 + 1;
-    let month = if month < 10 { month + 3 } else { month - 9 };
-    let year = year_of_era + era * 400 + i64::from(month <= 2);
-    (year, month, day_of_month)
+    let date = NaiveDate::default() + TimeDelta::days(day);
+    (i64::from(date.year()), i64::from(date.month()), i64::from(date.day()))
 }
