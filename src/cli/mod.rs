@@ -22,7 +22,7 @@ use clap::{Args, Parser, Subcommand};
 use tokio::runtime::{Builder, Runtime};
 
 use crate::catalog::{Catalog, LocalCatalog};
-use crate::config::{CatalogAt, Config, Flag, Kafka, Settings};
+use crate::config::{CatalogAt, Config, Flag, Kafka, Log, Settings};
 use crate::error::{self, Error, Kind, Result};
 use crate::kafka::Connection;
 use crate::store::{Durability, Stores};
@@ -96,7 +96,7 @@ impl Command {
     /// Does what was typed, and ends with it.
     pub fn run(&self, config: &Config) -> Result<()> {
         let settings = &config.settings;
-        let terminal = Terminal::start(&settings.log)?;
+        let terminal = Terminal::start(&self.log(config))?;
         match self {
             Self::Demo(args) => demo::run(args),
             Self::Produce(args) => produce::run(args, settings, &terminal),
@@ -105,6 +105,15 @@ impl Command {
             Self::Preview(args) => query::preview(args, settings),
             Self::Table(command) => table::run(command, settings),
             Self::Config(args) => config::run(args, config),
+        }
+    }
+
+    /// Between the tables of a demonstration, logs of what goes well are in the way.
+    fn log(&self, config: &Config) -> Log {
+        let log = config.settings.log.clone();
+        match self {
+            Self::Demo(_) if !config.is_set("log.level") => Log { level: "warn".to_owned(), ..log },
+            _ => log,
         }
     }
 }

@@ -81,6 +81,11 @@ impl Config {
         let settings = merged.extract().map_err(|e| invalid(&e))?;
         Ok(Self { settings, layers: merged })
     }
+
+    /// Whether the user has set a key, in any layer.
+    pub fn is_set(&self, key: &str) -> bool {
+        self.layers.find_metadata(key).is_some_and(|layer| layer.name != Origin::Default.to_string())
+    }
 }
 
 /// Where a layer comes from, as it is printed.
