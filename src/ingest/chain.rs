@@ -30,12 +30,19 @@ pub(super) struct ChainSource {
 impl ChainSource {
     /// What the names of the source's links begin with.
     fn prefix(&self) -> String {
-        let topic = &*self.source.topic;
-        let topic =
-            if topic.len() > TOPIC_BYTES { format!("sha256.{}", hex(topic)) } else { topic.to_owned() };
+        let topic = topic_in_names(&self.source.topic);
         match self.epoch {
             0 => format!("k-{topic}-{}-", self.source.partition),
             epoch => format!("k-{topic}-{}-e{epoch}-", self.source.partition),
+        }
+    }
+
+    /// What a file about a whole topic is called.
+    pub fn topic_name(topic: &str, epoch: u32) -> String {
+        let topic = topic_in_names(topic);
+        match epoch {
+            0 => format!("k-{topic}"),
+            epoch => format!("k-{topic}-e{epoch}"),
         }
     }
 
@@ -52,6 +59,10 @@ impl ChainSource {
     }
 }
 
+fn topic_in_names(topic: &str) -> String {
+    if topic.len() > TOPIC_BYTES { format!("sha256.{}", hex(topic)) } else { topic.to_owned() }
+}
+
 fn hex(text: &str) -> String {
     Sha256::digest(text.as_bytes()).iter().map(|byte| format!("{byte:02x}")).collect()
 }
@@ -64,7 +75,7 @@ pub(super) struct Footer {
     pub end: i64,
     /// The cluster that the topic is on.
     pub cluster: String,
-    /// The topic's own id, which a topic made anew does not have; empty where it was not asked for.
+    /// The topic's own id, which a topic made anew does not have; empty where the broker has none.
     pub topic_id: String,
     pub spec: String,
     /// Which run of which process wrote the link: how a writer knows its own after a lost answer.

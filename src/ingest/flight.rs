@@ -10,10 +10,11 @@ use tokio::time::Instant;
 
 use super::buffer::{Buffers, ChainId, Side};
 use super::chain::ChainSource;
+use super::origin::Origin;
 use super::register::Waiting;
 use super::specs::Specs;
 use super::target::Target;
-use super::write::{Landed, Origin, Seal, land};
+use super::write::{Landed, Seal, land};
 use crate::error::{Error, Kind, Result};
 use crate::table::PartitionKey;
 

@@ -21,6 +21,7 @@ mod flight;
 mod frontier;
 mod json;
 mod number;
+mod origin;
 mod pipeline;
 mod place;
 mod register;
@@ -35,26 +36,26 @@ mod time;
 pub mod trial;
 mod write;
 
-use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::sync::watch;
 
 use self::buffer::BufferLimits;
+use self::origin::{Origin, admit};
 use self::pipeline::{Pipeline, Plan};
 use self::place::Placer;
 use self::register::register;
 use self::specs::Specs;
 use self::target::{Target, targets};
-use self::write::Origin;
 use crate::catalog::Catalog;
 use crate::error::{Error, Kind, Result};
 use crate::kafka::source::{self, Headering};
 use crate::kafka::{
-    Connection, FromSources, Source, SourceCommand, SourceEvent, SourceOptions, ToJob, TopicPartition,
+    Connection, Found, FromSources, Source, SourceCommand, SourceEvent, SourceOptions, ToJob,
 };
 use crate::store::Stores;
+use crate::table::ddl::Property;
 use crate::table::{Ddl, Spec, spec};
 
 /// How long a failed job waits for its sources to leave their group.
@@ -210,12 +211,16 @@ async fn begin(
     job: &Job,
     spec: &Spec,
     targets: [Arc<Target>; 2],
-    found: Found,
+    found: Vec<Found>,
     sources: &[Source],
 ) -> Result<Pipeline> {
     #[expect(clippy::disallowed_methods, reason = "it names this run in the footers, and decides nothing")]
     let writer = format!("{:032x}", rand::random::<u128>());
+    warn_of_projection(&job.ddl);
     let lake = targets[0].id(&writer).await?;
+    for found in &found {
+        admit(&targets[0].folder, found, job.source_epoch).await?;
+    }
     let specs = Arc::new(Specs::new(&targets[0].folder, &job.ddl, spec)?);
     for target in &targets {
         let there = target.enter(&*job.catalog).await?;
@@ -228,8 +233,8 @@ async fn begin(
         targets,
         catalog: job.catalog.clone(),
         origin: Arc::new(Origin {
-            cluster: found.cluster,
-            topic_id: String::new(),
+            cluster: found.first().map(|found| found.cluster.clone()).unwrap_or_default(),
+            topic_ids: found.iter().filter_map(|f| Some((f.topic.clone(), f.topic_id.clone()?))).collect(),
             spec: specs.hash().to_owned(),
             writer,
         }),
@@ -239,7 +244,7 @@ async fn begin(
         from: job.from,
         until_end: job.until_end,
         limits: job.limits,
-        ends: found.ends,
+        ends: found.into_iter().flat_map(|found| found.ends).collect(),
         commands: sources.iter().map(|source| (source.topic.clone(), source.commands.clone())).collect(),
     };
     let limits = BufferLimits {
@@ -248,6 +253,18 @@ async fn begin(
         age: job.limits.flush_age,
     };
     Ok(Pipeline::new(plan, Placer::new(spec, limits)))
+}
+
+/// Athena then computes the partitions, and does not look at those that are registered (FACTS 3.10).
+fn warn_of_projection(ddl: &Ddl) {
+    let enabled = |p: &Property| p.key == "projection.enabled" && p.value.eq_ignore_ascii_case("true");
+    if ddl.properties.iter().any(enabled) {
+        tracing::warn!(
+            table = %ddl.name,
+            "the DDL has projection.enabled: Athena then sees the partitions that its projection computes, not those \
+             that are registered here. Leave it out, unless the projection covers every partition"
+        );
+    }
 }
 
 fn start_sources(job: &Job, spec: &Spec, to_job: ToJob) -> Result<Vec<Source>> {
@@ -267,34 +284,25 @@ fn start_sources(job: &Job, spec: &Spec, to_job: ToJob) -> Result<Vec<Source>> {
     job.topics.iter().map(|topic| Source::start(&job.connection, options(topic), to_job.clone())).collect()
 }
 
-/// What the sources found before they joined the group.
-struct Found {
-    cluster: String,
-    ends: HashMap<TopicPartition, i64>,
-}
-
 /// Waits until every topic was found; `None` where the job was stopped first.
 async fn find(
     sources: &[Source],
     from: &mut FromSources,
     stop: &mut watch::Receiver<bool>,
-) -> Result<Option<Found>> {
-    let mut found = Found { cluster: String::new(), ends: HashMap::new() };
+) -> Result<Option<Vec<Found>>> {
+    let mut topics = Vec::with_capacity(sources.len());
     for _ in sources {
         let event = tokio::select! {
             event = from.events.recv() => event,
             _ = stop.wait_for(|stop| *stop) => return Ok(None),
         };
         match event {
-            Some(SourceEvent::Found { cluster, ends, .. }) => {
-                found.cluster = cluster;
-                found.ends.extend(ends);
-            }
+            Some(SourceEvent::Found(found)) => topics.push(found),
             Some(SourceEvent::Failed(e)) => return Err(e),
             other => return Err(Error::new(Kind::Kafka, format!("a source began with {other:?}"))),
         }
     }
-    Ok(Some(found))
+    Ok(Some(topics))
 }
 
 /// Has the sources leave the group at once, so that its other members need not wait for a session to time out.

@@ -20,11 +20,11 @@ use tracing::{debug, info, warn};
 use super::buffer::{ChainId, Side};
 use super::flight::{Flight, Flights};
 use super::frontier::Frontier;
+use super::origin::Origin;
 use super::place::Placer;
 use super::register::{Registry, Waiting, register};
 use super::specs::Specs;
 use super::target::Target;
-use super::write::Origin;
 use super::{Limits, Progress};
 use crate::catalog::Catalog;
 use crate::error::{self, Error, Kind, Result};
@@ -39,8 +39,8 @@ const PROGRESS: Duration = Duration::from_secs(1);
 const OTHERS: Duration = Duration::from_secs(1);
 /// A chain without rows is forgotten after this; its end is looked up again if it comes back.
 const CHAIN_IDLE: Duration = Duration::from_secs(1800);
-/// After so many rows a column that nothing was found for is worth a word.
-const ROWS_TELLING: u64 = 5000;
+/// After so many records a column that nothing was found for is worth a word.
+const RECORDS_TELLING: u64 = 5000;
 
 /// What a pipeline is given; it stays as it is.
 #[derive(Clone, Debug)]
@@ -165,6 +165,10 @@ impl Pipeline {
                 self.drain(Some(self.plan.limits.drain_deadline));
             }
             if self.draining.is_none() && self.is_at_the_end() {
+                // A batch of a few records is all there is to judge by.
+                if self.placer.shelves.counts.decoded() > 0 {
+                    self.warn_of_unmatched();
+                }
                 self.drain(None);
             }
             if self.is_drained() {
@@ -218,7 +222,7 @@ impl Pipeline {
 
     async fn on_event(&mut self, event: SourceEvent) -> Result<()> {
         match event {
-            SourceEvent::Found { .. } => Ok(()),
+            SourceEvent::Found(_) => Ok(()),
             SourceEvent::Assigned { topic, assignment, offers, reply } => {
                 let starts = self.take(assignment, offers).await?;
                 self.joined.insert(topic);
@@ -284,7 +288,9 @@ impl Pipeline {
                 }
             }
         }
-        self.warn_of_unmatched();
+        if self.placer.shelves.counts.decoded() >= RECORDS_TELLING {
+            self.warn_of_unmatched();
+        }
     }
 
     /// Past the budget the largest buffers are sealed, so that what is left and not on its way is three quarters of it.
@@ -315,11 +321,11 @@ impl Pipeline {
         self.draining.is_none() && !(spent && freeing)
     }
 
+    /// Once: a name or a pointer may be misspelled.
     fn warn_of_unmatched(&mut self) {
-        if self.warned_unmatched || self.placer.shelves.counts.rows < ROWS_TELLING {
+        if std::mem::replace(&mut self.warned_unmatched, true) {
             return;
         }
-        self.warned_unmatched = true;
         let unmatched = self.placer.decoder.unmatched();
         if !unmatched.is_empty() {
             warn!(columns = ?unmatched, "nothing in the records so far matches the source of these columns: they are null");

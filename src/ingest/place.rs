@@ -19,6 +19,13 @@ pub(super) struct Counts {
     pub skipped: u64,
 }
 
+impl Counts {
+    /// Records, or elements of their arrays, that were meant for the table.
+    pub fn decoded(&self) -> u64 {
+        self.rows + self.rejected
+    }
+}
+
 /// Decodes records and appends them to the buffers of their partitions.
 #[derive(Debug)]
 pub(super) struct Placer {

@@ -15,6 +15,7 @@ use tracing::{debug, warn};
 
 use super::buffer::SealedRows;
 use super::chain::{ChainSource, Footer, greatest};
+use super::origin::Origin;
 use super::retry::retried;
 use super::specs::Specs;
 use super::target::Target;
@@ -24,15 +25,6 @@ use crate::table::PartitionKey;
 
 /// A footer of a file of ours, with its statistics, is within this; else it is asked for once more.
 const FOOTER_BYTES: u64 = 64 << 10;
-
-/// What this run writes into the footers of its links.
-#[derive(Clone, Debug)]
-pub(super) struct Origin {
-    pub cluster: String,
-    pub topic_id: String,
-    pub spec: String,
-    pub writer: String,
-}
 
 /// A buffer on its way to become a link.
 #[derive(Debug)]
@@ -87,7 +79,7 @@ pub(super) async fn land(seal: Seal, origin: &Origin, specs: &Specs) -> Result<L
             start: chain_end,
             end: seal.end,
             cluster: origin.cluster.clone(),
-            topic_id: origin.topic_id.clone(),
+            topic_id: origin.topic_id(&seal.chain.source.topic).to_owned(),
             spec: origin.spec.clone(),
             writer: origin.writer.clone(),
         };
@@ -156,25 +148,7 @@ async fn find_end(folder: &Folder, chain: &ChainSource, origin: &Origin, specs: 
 
 /// Whether our rows may follow a link: it is of the same cluster and topic, and of a spec that gives the same fate.
 async fn check(footer: &Footer, folder: &Folder, name: &str, origin: &Origin, specs: &Specs) -> Result<()> {
-    let other = |what: &str, theirs: &str, ours: &str| {
-        Error::new(
-            Kind::Protocol,
-            format!(
-                "the chain was written from another {what}: its offsets mean other records. If the topic was moved or \
-                 made anew, set source.epoch (--source-epoch) one higher, which begins new chains"
-            ),
-        )
-        .with("link", format!("{}{name}", folder.location()))
-        .with("theirs", theirs)
-        .with("ours", ours)
-    };
-    if footer.cluster != origin.cluster {
-        return Err(other("cluster", &footer.cluster, &origin.cluster));
-    }
-    let known = !footer.topic_id.is_empty() && !origin.topic_id.is_empty();
-    if known && footer.topic_id != origin.topic_id {
-        return Err(other("topic", &footer.topic_id, &origin.topic_id));
-    }
+    origin.check(footer).map_err(|e| e.with("link", format!("{}{name}", folder.location())))?;
     specs.follow(&footer.spec).await
 }
 

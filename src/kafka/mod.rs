@@ -8,6 +8,7 @@ mod hearing;
 pub mod producer;
 pub mod records;
 pub mod source;
+mod topic_id;
 
 pub use admin::Admin;
 pub use client::Connection;
@@ -15,5 +16,5 @@ pub use cluster::Cluster;
 pub use producer::Producer;
 pub use records::{Record, RecordSet, TopicPartition};
 pub use source::{
-    Commit, Delivery, FromSources, Offer, Source, SourceCommand, SourceEvent, SourceOptions, ToJob,
+    Commit, Delivery, Found, FromSources, Offer, Source, SourceCommand, SourceEvent, SourceOptions, ToJob,
 };

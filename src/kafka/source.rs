@@ -81,8 +81,8 @@ pub enum Delivery {
 /// What happens to a source, beside records.
 #[derive(Debug)]
 pub enum SourceEvent {
-    /// First of all: the cluster, and the topic's partitions that hold records, with their high watermarks.
-    Found { topic: String, cluster: String, ends: Vec<(TopicPartition, i64)> },
+    /// First of all.
+    Found(Found),
     /// Sources are ours from now on. The reply says from which offset each is read; records come after it.
     Assigned { topic: String, assignment: u64, offers: Vec<Offer>, reply: Reply<Vec<(TopicPartition, i64)>> },
     /// Sources are no longer ours once the reply is given; it holds the offsets to commit before that. `lost`: they
@@ -96,6 +96,17 @@ pub enum SourceEvent {
     Committed(Result<Vec<Commit>>),
     /// The source cannot go on; no event follows.
     Failed(Error),
+}
+
+/// A topic before its group is joined.
+#[derive(Clone, Debug)]
+pub struct Found {
+    pub topic: String,
+    /// The id of the cluster, and that of the topic; none from a broker that gives topics no ids (before Kafka 2.8).
+    pub cluster: String,
+    pub topic_id: Option<String>,
+    /// The partitions that hold records, with their high watermarks.
+    pub ends: Vec<(TopicPartition, i64)>,
 }
 
 /// A newly assigned source, as the cluster knows it.
@@ -215,7 +226,6 @@ fn consumer(connection: &Connection, group: &str, context: Context) -> Result<Ba
         ("queued.max.messages.kbytes", "32768"),
         ("fetch.message.max.bytes", "2097152"),
         ("fetch.wait.max.ms", "100"),
-        ("isolation.level", "read_committed"),
     ];
     // With KIP-848 the broker assigns, and a strategy must not be set (FACTS 5.12).
     if connection.properties.get("group.protocol").is_none_or(|p| p != "consumer") {
@@ -228,6 +238,8 @@ fn consumer(connection: &Connection, group: &str, context: Context) -> Result<Ba
         ("enable.partition.eof", "true"),
         // An offset that is out of range is said, never skipped over.
         ("auto.offset.reset", "error"),
+        // A record of an aborted transaction was never sent; and who reads under another level finds other records.
+        ("isolation.level", "read_committed"),
     ];
     let config = connection.config(&defaults, &fixed)?;
     BaseConsumer::from_config_and_context(&config, context)

@@ -394,3 +394,47 @@ fn a_property_that_librdkafka_does_not_know_is_wrong_usage() {
     let error = fails(&mut ticklake(home.path(), &args), 2);
     assert!(error.contains("no.such.property"), "{error}");
 }
+
+/// A cluster of the test's own with a topic `ticks`, which holds these records.
+fn cluster_with(values: &[&str]) -> ticklake::kafka::Cluster {
+    let cluster = ticklake::kafka::Cluster::start(&[("ticks", 1)]).expect("a cluster");
+    let runtime = tokio::runtime::Runtime::new().expect("a runtime");
+    runtime.block_on(async {
+        let producer = ticklake::kafka::Producer::new(&cluster.connection(), "ticks").expect("a producer");
+        for value in values {
+            producer.send(None, value.as_bytes()).await.expect("room in the queue");
+        }
+        producer.flush(std::time::Duration::from_secs(30)).await.expect("delivery");
+    });
+    cluster
+}
+
+#[test]
+fn a_pointer_that_matches_nothing_is_warned_of_once() {
+    let home = folder();
+    let misspelled = DDL.replace("identity(/symbol)", "identity(/symbl)");
+    fs::write(home.path().join("ticks.sql"), misspelled).expect("the DDL is written");
+    let tick = r#"{"symbol":"AAPL","ts":1732300800123,"price":1}"#;
+    let cluster = cluster_with(&[tick, tick]);
+    let brokers = cluster.connection().brokers;
+    let args = ["ingest", "--brokers", &brokers, "--topic", "ticks", "--table", "ticks.sql", "--until-end"];
+
+    let output = ticklake(home.path(), &args).output().expect("it starts");
+
+    assert_eq!(output.status.code(), Some(0), "{}", err(&output));
+    let warned: Vec<&str> = err(&output).lines().filter(|line| line.contains("WARN")).collect();
+    assert_eq!(warned.len(), 1, "{warned:?}");
+    assert!(warned[0].contains(r#"["symbol"]"#), "{warned:?}");
+}
+
+#[test]
+fn a_property_that_would_lose_or_double_records_is_refused() {
+    let home = folder_with_table();
+    for property in
+        ["isolation.level=read_uncommitted", "enable.auto.commit=true", "auto.offset.reset=latest"]
+    {
+        let args = ["ingest", "--topic", "ticks", "--table", "market.ticks", "-X", property];
+        let error = fails(&mut ticklake(home.path(), &args), 2);
+        assert!(error.contains(property.split('=').next().expect("a name")), "{error}");
+    }
+}

@@ -3,8 +3,11 @@
 import time
 import uuid
 
-from confluent_kafka import Consumer, ConsumerGroupTopicPartitions, Producer, TopicPartition
+from confluent_kafka import (Consumer, ConsumerGroupTopicPartitions, KafkaError, KafkaException, Producer,
+                             TopicPartition)
 from confluent_kafka.admin import AdminClient, NewTopic, OffsetSpec
+
+from wait import until
 
 SECONDS = 30
 
@@ -19,8 +22,7 @@ class Cluster:
     def topic(self, name: str, partitions: int = 1, unique: bool = True) -> str:
         """Makes a topic; `unique` adds to the name what no other test has."""
         name = f"{name}-{uuid.uuid4().hex[:8]}" if unique else name
-        made = self.admin.create_topics([NewTopic(name, partitions, 1)], operation_timeout=SECONDS)
-        made[name].result(SECONDS)
+        assert self._make(name, partitions), f"{name} is there already"
         return name
 
     def producer(self, **properties) -> Producer:
@@ -80,6 +82,21 @@ class Cluster:
     def forget_group(self, group: str):
         """Deletes a group without members, and with it all that it has committed."""
         self.admin.delete_consumer_groups([group])[group].result(SECONDS)
+
+    def make_anew(self, topic: str, partitions: int):
+        """Deletes a topic, and makes another one of its name."""
+        self.admin.delete_topics([topic], operation_timeout=SECONDS)[topic].result(SECONDS)
+        # A deleted topic keeps its name for some moments.
+        until(f"{topic} is made anew", lambda: self._make(topic, partitions), SECONDS)
+
+    def _make(self, name: str, partitions: int) -> bool:
+        try:
+            self.admin.create_topics([NewTopic(name, partitions, 1)], operation_timeout=SECONDS)[name].result(SECONDS)
+        except KafkaException as e:
+            if e.args[0].code() != KafkaError.TOPIC_ALREADY_EXISTS:
+                raise
+            return False
+        return True
 
     def drop_records_below(self, topic: str, partition: int, offset: int):
         """What retention does: the log of the partition then begins at `offset`."""

@@ -1,14 +1,12 @@
 """The main job as it is run: processes of one consumer group that write a table, and that may crash."""
 
 from cluster import Cluster
-from program import Table
+from program import SHORT_SESSION, Table
 from wait import until
 
 # Small, so that many files are cut, by rows and by age.
 LIMITS = ["--flush-rows", "2000", "--flush-age", "2s"]
-# The group misses a killed member after so long; the default is 45 s.
-SOON = ["-X", "session.timeout.ms=6000"]
-OPTIONS = [*LIMITS, *SOON]
+OPTIONS = [*LIMITS, *SHORT_SESSION]
 
 
 class Job:

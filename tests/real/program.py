@@ -12,6 +12,8 @@ from broker import tail
 from guard import Guard
 
 STOP_SECONDS = 40
+# The group notices soon that a process is gone which could not say so.
+SHORT_SESSION = ["-X", "session.timeout.ms=6000"]
 # What a summary counts.
 COUNTS = ["records", "rows", "rejected", "skipped", "files", "file_bytes", "partitions_registered", "offsets_committed"]
 

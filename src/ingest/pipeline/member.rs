@@ -21,12 +21,11 @@ impl Pipeline {
         assignment: u64,
         offers: Vec<Offer>,
     ) -> Result<Vec<(TopicPartition, i64)>> {
-        let mark = self.mark();
         let mut starts = Vec::with_capacity(offers.len());
         let planned: Vec<(Offer, Start)> = offers
             .into_iter()
             .map(|offer| {
-                let start = start(&offer, self.plan.from, &mark);
+                let start = start(&offer, self.plan.from, &self.mark(&offer.source.topic));
                 (offer, start)
             })
             .collect();
@@ -156,16 +155,17 @@ impl Pipeline {
     pub(super) fn commit_of(&self, source: &TopicPartition) -> Option<Commit> {
         let offset = self.sources.get(source)?.frontier.committable();
         let confirmed = self.confirmed.get(source).copied().unwrap_or(-1);
-        let metadata = self.mark().print();
+        let metadata = self.mark(&source.topic).print();
         (offset > confirmed).then(|| Commit { source: source.clone(), offset, metadata })
     }
 
-    pub(super) fn mark(&self) -> CommitMark {
+    /// What an offset of this topic's is committed under.
+    pub(super) fn mark(&self, topic: &str) -> CommitMark {
         CommitMark {
             lake: self.plan.lake.clone(),
             table: self.plan.targets[0].name.to_string(),
             cluster: self.plan.origin.cluster.clone(),
-            topic_id: self.plan.origin.topic_id.clone(),
+            topic_id: self.plan.origin.topic_id(topic).to_owned(),
             epoch: self.plan.epoch,
             spec: self.plan.origin.spec.clone(),
         }
@@ -197,8 +197,8 @@ impl Pipeline {
 
     /// What another member has brought to its end is no longer waited for.
     pub(super) fn note_others(&mut self, offsets: &[Commit]) {
-        let mark = self.mark();
         for commit in offsets {
+            let mark = self.mark(&commit.source.topic);
             let ours = CommitMark::parse(&commit.metadata).is_some_and(|theirs| mark.trusts(&theirs));
             let done = self.plan.ends.get(&commit.source).is_some_and(|end| commit.offset >= *end);
             if ours && done && !self.sources.contains_key(&commit.source) {

@@ -16,12 +16,13 @@ use tracing::{debug, warn};
 
 use super::rebalance::{Assigned, Context, commit_now, commits, offset_list};
 use super::{
-    ANSWER, Commit, Delivery, Headering, LOOK, PATIENCE, POLL, SET_BYTES, SET_RECORDS, SourceCommand,
+    ANSWER, Commit, Delivery, Found, Headering, LOOK, PATIENCE, POLL, SET_BYTES, SET_RECORDS, SourceCommand,
     SourceEvent, SourceOptions, ToJob,
 };
 use crate::error::{Error, Kind, Result};
 use crate::kafka::client::failed;
 use crate::kafka::records::{RecordSet, TopicPartition};
+use crate::kafka::topic_id::topic_id;
 
 /// What the thread owns.
 pub(super) struct Poller {
@@ -163,6 +164,10 @@ impl Poller {
         let cluster = self.consumer.client().fetch_cluster_id(ANSWER).ok_or_else(|| {
             Error::new(Kind::Kafka, "the cluster does not tell its id: it must be Kafka 0.10.1 or later")
         })?;
+        // Those that metadata names are up.
+        let broker = metadata.brokers().first().map_or(0, |broker| broker.id());
+        let topic_id = topic_id(self.consumer.client(), broker, topic, ANSWER)
+            .map_err(|e| failed("cannot read the topic's id", e).with("topic", topic))?;
         let mut ends = Vec::new();
         for partition in partitions {
             let source = TopicPartition::new(topic, partition.id());
@@ -174,7 +179,7 @@ impl Poller {
                 ends.push((source, high));
             }
         }
-        Ok(SourceEvent::Found { topic: topic.clone(), cluster, ends })
+        Ok(SourceEvent::Found(Found { topic: topic.clone(), cluster, topic_id, ends }))
     }
 
     /// Joins the group once the topic was found.

@@ -1,0 +1,97 @@
+//! Owns where a job's records come from: which cluster, and which topic of that name.
+//!
+//! Offsets mean records of one topic only. If a topic was moved to another cluster, or deleted and made anew, its
+//! offsets mean other records, and chains under the old ones must not go on (DESIGN §3.10). The table's folder keeps a
+//! note of each topic in `_ticklake/topics/`, so that this is seen at the start, before a row is written; footers say
+//! it too, for links that another writer put.
+
+use std::collections::HashMap;
+
+use serde::{Deserialize, Serialize};
+
+use super::chain::{ChainSource, Footer};
+use crate::error::{Error, Kind, Result};
+use crate::kafka::Found;
+use crate::store::{Create, Folder};
+
+/// What this run writes into the footers of its links.
+#[derive(Clone, Debug)]
+pub(super) struct Origin {
+    pub cluster: String,
+    /// By topic; empty where the broker gives topics no ids.
+    pub topic_ids: HashMap<String, String>,
+    pub spec: String,
+    pub writer: String,
+}
+
+impl Origin {
+    pub fn topic_id(&self, topic: &str) -> &str {
+        self.topic_ids.get(topic).map_or("", String::as_str)
+    }
+
+    /// Whether our rows may follow a link: it is of the same cluster and topic.
+    pub fn check(&self, link: &Footer) -> Result<()> {
+        let topic = &*link.chain.source.topic;
+        must_be_same(&link.cluster, &self.cluster, &link.topic_id, self.topic_id(topic))
+            .map_err(|e| e.with("topic", topic))
+    }
+}
+
+/// The note of a topic in a table's folder.
+#[derive(Debug, PartialEq, Eq, Deserialize, Serialize)]
+struct Note {
+    topic: String,
+    epoch: u32,
+    cluster: String,
+    /// Empty where it is not known.
+    topic_id: String,
+}
+
+/// Takes a topic's note, or leaves one where there is none yet. A topic that is another than the noted one is refused.
+pub(super) async fn admit(table: &Folder, found: &Found, epoch: u32) -> Result<()> {
+    let folder = table.folder("_ticklake/topics")?;
+    let name = ChainSource::topic_name(&found.topic, epoch);
+    let name = format!("{name}.json");
+    let ours = Note {
+        topic: found.topic.clone(),
+        epoch,
+        cluster: found.cluster.clone(),
+        topic_id: found.topic_id.clone().unwrap_or_default(),
+    };
+    let at = || format!("{}{name}", folder.location());
+    let text = serde_json::to_string(&ours).map_err(|e| {
+        Error::new(Kind::Store, "cannot write the note of a topic").with("at", at()).because(e)
+    })?;
+    if folder.create(&name, text.into()).await? == Create::Created {
+        return Ok(());
+    }
+    let damaged = || {
+        Error::new(Kind::Store, "the note of a topic cannot be read: it is empty or damaged").with("at", at())
+    };
+    let text = folder.read(&name).await?.ok_or_else(damaged)?;
+    let theirs: Note = serde_json::from_slice(&text).map_err(|e| damaged().because(e))?;
+    must_be_same(&theirs.cluster, &ours.cluster, &theirs.topic_id, &ours.topic_id)
+        .map_err(|e| e.with("topic", &found.topic).with("noted in", at()))
+}
+
+fn must_be_same(cluster: &str, our_cluster: &str, topic_id: &str, our_topic_id: &str) -> Result<()> {
+    let other = |what: &str, theirs: &str, ours: &str| {
+        Error::new(
+            Kind::Protocol,
+            format!(
+                "the table has files of another {what}: the offsets in it mean other records. If the topic was moved or \
+                 made anew, set source.epoch (--source-epoch) one higher, which begins new chains"
+            ),
+        )
+        .with("theirs", theirs)
+        .with("ours", ours)
+    };
+    if cluster != our_cluster {
+        return Err(other("cluster", cluster, our_cluster));
+    }
+    let known = !topic_id.is_empty() && !our_topic_id.is_empty();
+    if known && topic_id != our_topic_id {
+        return Err(other("topic of that name", topic_id, our_topic_id));
+    }
+    Ok(())
+}

@@ -1,0 +1,88 @@
+//! Asks for a topic's own id, which a topic that is made anew under the same name does not have.
+//!
+//! rdkafka does not wrap librdkafka's call (DescribeTopics), so this is the one file that calls C. Each pointer is
+//! either destroyed by [`Owned`], or belongs to the event it came from and is read while that lives.
+
+use std::ffi::{CStr, CString, c_int};
+use std::ptr;
+use std::time::Duration;
+
+use rdkafka::bindings as c;
+use rdkafka::client::{Client, ClientContext};
+use rdkafka::error::{KafkaError, RDKafkaErrorCode};
+use rdkafka::types::{RDKafkaAdminOp, RDKafkaRespErr};
+
+/// The id as Kafka's own tools print it; `None` from a broker that has none (before Kafka 2.8). Waits for the answer
+/// of `broker`, any that is there: librdkafka would look for the controller, which the in-process cluster has none of.
+pub(super) fn topic_id<C: ClientContext>(
+    client: &Client<C>,
+    broker: i32,
+    topic: &str,
+    limit: Duration,
+) -> Result<Option<String>, KafkaError> {
+    let name = CString::new(topic)?;
+    let limit_ms = c_int::try_from(limit.as_millis()).unwrap_or(c_int::MAX);
+    // SAFETY: the client outlives every call here. The name and the list of one outlive `of_topic_names`, which copies
+    // them; DescribeTopics copies the collection and the options, and answers into the queue.
+    let event = unsafe {
+        let rk = client.native_ptr();
+        let queue = Owned(c::rd_kafka_queue_new(rk), c::rd_kafka_queue_destroy);
+        let topics = Owned(
+            c::rd_kafka_TopicCollection_of_topic_names([name.as_ptr()].as_mut_ptr(), 1),
+            c::rd_kafka_TopicCollection_destroy,
+        );
+        let options = Owned(
+            c::rd_kafka_AdminOptions_new(rk, RDKafkaAdminOp::RD_KAFKA_ADMIN_OP_DESCRIBETOPICS),
+            c::rd_kafka_AdminOptions_destroy,
+        );
+        checked(c::rd_kafka_AdminOptions_set_request_timeout(options.0, limit_ms, ptr::null_mut(), 0))?;
+        checked(c::rd_kafka_AdminOptions_set_broker(options.0, broker, ptr::null_mut(), 0))?;
+        c::rd_kafka_DescribeTopics(rk, topics.0, options.0, queue.0);
+        Owned(c::rd_kafka_queue_poll(queue.0, limit_ms), c::rd_kafka_event_destroy)
+    };
+    if event.0.is_null() {
+        return Err(KafkaError::AdminOp(RDKafkaErrorCode::OperationTimedOut));
+    }
+    // SAFETY: the event is there until the end, and what is read of it is its own.
+    unsafe {
+        checked(c::rd_kafka_event_error(event.0))?;
+        let mut count = 0;
+        let found = c::rd_kafka_DescribeTopics_result_topics(
+            c::rd_kafka_event_DescribeTopics_result(event.0),
+            &raw mut count,
+        );
+        if found.is_null() || count == 0 {
+            return Ok(None);
+        }
+        // Without an error this is null, whose code is no error.
+        checked(c::rd_kafka_error_code(c::rd_kafka_TopicDescription_error(*found)))?;
+        let id = c::rd_kafka_TopicDescription_topic_id(*found);
+        let is_zero = c::rd_kafka_Uuid_most_significant_bits(id) == 0
+            && c::rd_kafka_Uuid_least_significant_bits(id) == 0;
+        let text = c::rd_kafka_Uuid_base64str(id);
+        if is_zero || text.is_null() {
+            return Ok(None);
+        }
+        // Kafka's tools print ids in the alphabet for URLs.
+        Ok(Some(CStr::from_ptr(text).to_string_lossy().replace('+', "-").replace('/', "_")))
+    }
+}
+
+fn checked(code: RDKafkaRespErr) -> Result<(), KafkaError> {
+    match code {
+        RDKafkaRespErr::RD_KAFKA_RESP_ERR_NO_ERROR => Ok(()),
+        code => Err(KafkaError::AdminOp(code.into())),
+    }
+}
+
+/// Something of librdkafka's, and how it is destroyed; both take null.
+struct Owned<T>(*mut T, unsafe extern "C" fn(*mut T));
+
+impl<T> Drop for Owned<T> {
+    fn drop(&mut self) {
+        if !self.0.is_null() {
+            // SAFETY: it was given to us to destroy, and is destroyed nowhere else.
+            unsafe { (self.1)(self.0) }
+        }
+    }
+}
