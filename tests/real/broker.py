@@ -12,6 +12,7 @@ import socket
 import subprocess
 import time
 import uuid
+from contextlib import contextmanager
 from pathlib import Path
 
 from confluent_kafka import KafkaException
@@ -78,6 +79,16 @@ class Broker:
             if code is not None or time.monotonic() > deadline:
                 state = "is not ready in time" if code is None else f"ended with {code}"
                 raise RuntimeError(f"the broker {state}; its log, {self._log}, ends with:\n{tail(self._log)}")
+
+    @contextmanager
+    def standing_still(self):
+        """As in a long pause of its machine: connections stay open, and nothing answers."""
+        self._must_be_ours(self._process.pid)
+        self._process.send_signal(signal.SIGSTOP)
+        try:
+            yield
+        finally:
+            self._process.send_signal(signal.SIGCONT)
 
     def stop(self):
         """Stops it and removes its folder. Does nothing the second time."""

@@ -33,8 +33,8 @@ def guard(tmp_path_factory):
 
 
 @pytest.fixture(scope="session")
-def cluster(guard, tmp_path_factory):
-    """The broker, as other programs see it. Tests share it: each makes topics and groups of its own."""
+def broker(guard, tmp_path_factory):
+    """The broker's process. Tests share it: who makes it stand still lets it go on."""
     real = Path(os.environ["REAL_DIR"])
     logs = real / "logs"
     logs.mkdir(exist_ok=True)
@@ -42,9 +42,15 @@ def cluster(guard, tmp_path_factory):
     broker = Broker(os.environ["REAL_JAVA"], real / "kafka/libs", folder, logs / "broker.log", guard)
     try:
         broker.start()
-        yield Cluster(broker.bootstrap)
+        yield broker
     finally:
         broker.stop()
+
+
+@pytest.fixture(scope="session")
+def cluster(broker):
+    """The broker, as other programs see it: each test makes topics and groups of its own."""
+    return Cluster(broker.bootstrap)
 
 
 @pytest.fixture(scope="session")

@@ -10,7 +10,7 @@ import pytest
 import feed
 import readers
 from broker import free_ports
-from program import Table
+from program import SHORT_SESSION, Table
 from wait import until
 
 FLUSH_AGE_SECONDS = 2
@@ -61,6 +61,42 @@ def test_a_signal_writes_all_that_was_read(cluster, ticks_table, how):
     assert readers.by_ticklake(ticks_table) == feed.summaries(held + last)
     assert cluster.all_is_committed(ticks_table.group, topic)
     assert ticks_table.ingest_to_end(topic)["records"] == 0
+
+
+def test_a_signal_while_the_broker_stands_still_ends_in_time(broker, cluster, ticks_table):
+    """The rows are made durable, the offsets cannot be; so it says, and the next run finds the rows there."""
+    (ticks_table.program.folder / "ticklake.toml").write_text('[ingest]\ndrain_deadline = "4s"\n')
+    topic = cluster.topic("still")
+    ticks = feed.ticks(1_000, symbols=40)
+    daemon = ticks_table.start("daemon", topic, "--flush-age", "1s", *SHORT_SESSION)
+    cluster.send(topic, (tick.record() for tick in ticks))
+    until("rows are in files", ticks_table.files, 30, [daemon])
+
+    with broker.standing_still():
+        daemon.signal(signal.SIGTERM)
+        code = daemon.wait(15)
+
+    assert code == 1 and "the last offsets were not committed" in daemon.log.read_text().splitlines()[-1]
+    ticks_table.ingest_to_end(topic)
+    for read in readers.READERS.values():
+        assert read(ticks_table) == feed.summaries(ticks)
+
+
+def test_a_signal_at_any_moment_of_the_start_ends_well(cluster, ticks_table):
+    """While it looks for the topic, joins its group, is given partitions, reads."""
+    topic = cluster.topic("early", 4)
+    ticks = feed.ticks(4_000, symbols=40)
+    cluster.send(topic, (tick.record() for tick in ticks))
+    log = ["--log-level", "debug"]
+    for i in range(10):
+        daemon = ticks_table.start(f"daemon-{i}", topic, "--flush-rows", "20", *log)
+        # From here on it listens for signals.
+        until("it has begun", lambda: daemon.log.stat().st_size > 0, 30, [daemon])
+        time.sleep(i * 0.15)
+        daemon.stop()
+    ticks_table.ingest_to_end(topic)
+    for read in readers.READERS.values():
+        assert read(ticks_table) == feed.summaries(ticks)
 
 
 def test_a_broker_that_is_away_is_an_error(program, ticks_table):
