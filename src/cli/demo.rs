@@ -21,7 +21,11 @@ pub struct DemoArgs {
 }
 
 pub fn run(args: &DemoArgs) -> Result<()> {
-    let job = Job { folder: args.dir.clone(), duration: Duration::from_secs(args.seconds) };
+    let job = Job {
+        folder: args.dir.clone(),
+        duration: Duration::from_secs(args.seconds),
+        program: std::env::args().next().unwrap_or_else(|| "ticklake".to_owned()),
+    };
     runtime()?.block_on(async {
         signals::end_at_first()?;
         demo::run(job, &mut Stdout::by_line()).await

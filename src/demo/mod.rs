@@ -30,8 +30,8 @@ const PARTITIONS: i32 = 4;
 /// 30 seconds of it are some 8 MB, well within what the in-process cluster keeps.
 const TICKS_PER_SECOND: f64 = 2500.0;
 const SYMBOLS: u32 = 40;
-/// So that rows show up while one looks.
-const FLUSH_AGE: Duration = Duration::from_secs(2);
+/// So that every second shows new rows.
+const FLUSH_AGE: Duration = Duration::from_secs(1);
 /// How long the last ticks are waited for.
 const CATCH_UP: Duration = Duration::from_secs(10);
 const CATALOG: &str = "catalog.db";
@@ -43,6 +43,8 @@ pub struct Job {
     pub folder: PathBuf,
     /// How long ticks are sent.
     pub duration: Duration,
+    /// How the user starts this program, for the commands that are shown at the end.
+    pub program: String,
 }
 
 /// Runs the system for `duration`, showing the partitions and a SQL result growing, and then says where the files are
@@ -115,7 +117,7 @@ pub async fn run(job: Job, out: &mut dyn Write) -> Result<()> {
         ),
     )?;
     show(&engine, &format!("SELECT date, count(*) AS ticks, count(DISTINCT symbol) AS symbols FROM {table} GROUP BY date ORDER BY date"), out).await?;
-    farewell(&job.folder, &table.to_string(), out)
+    farewell(&job, &table.to_string(), out)
 }
 
 fn produce_job(connection: Connection) -> produce::Job {
@@ -180,14 +182,14 @@ async fn show(engine: &LocalEngine, sql: &str, out: &mut dyn Write) -> Result<()
     query::print(answer, Format::Table, out).await.map(|_| ())
 }
 
-fn farewell(folder: &Path, table: &str, out: &mut dyn Write) -> Result<()> {
-    let folder = folder.display();
+fn farewell(job: &Job, table: &str, out: &mut dyn Write) -> Result<()> {
+    let (program, folder) = (&job.program, job.folder.display());
     let lake = format!("{folder}/lake/ticks");
     say(
         out,
         format_args!(
             "\nThe files are in {lake}. Open them with\n\
-         \n  ticklake --catalog sqlite:{folder}/{CATALOG} query \"SELECT count(*) FROM {table} WHERE symbol = 'AAPL'\"\
+         \n  {program} --catalog sqlite:{folder}/{CATALOG} query \"SELECT count(*) FROM {table} WHERE symbol = 'AAPL'\"\
          \n  duckdb -c \"SELECT count(*) FROM read_parquet('{lake}/**/*.parquet', hive_partitioning = true)\"\
          \n  python -c \"import pandas; print(pandas.read_parquet('{lake}').describe())\"",
         ),

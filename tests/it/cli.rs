@@ -438,3 +438,25 @@ fn a_property_that_would_lose_or_double_records_is_refused() {
         assert!(error.contains(property.split('=').next().expect("a name")), "{error}");
     }
 }
+
+/// With nothing installed: rows grow while it runs, and the command that it shows at the end finds all that was sent.
+#[test]
+fn the_demo_shows_rows_growing_and_how_to_query_them() {
+    let home = folder();
+    let output = ticklake(home.path(), &["demo", "--seconds", "12"]).output().expect("it starts");
+    assert_eq!(output.status.code(), Some(0), "{}", err(&output));
+    assert_eq!(err(&output), "", "nothing is between the tables");
+    let shown = out(&output);
+    let aapl: Vec<u64> = shown
+        .lines()
+        .filter_map(|line| line.strip_prefix(" AAPL   |")?.split('|').next()?.trim().parse().ok())
+        .collect();
+    assert!(aapl.len() >= 2 && aapl.is_sorted() && aapl.first() < aapl.last(), "{aapl:?} in {shown}");
+
+    let sent = shown.split("at the end: ").nth(1).and_then(|end| end.split(' ').next()).expect("a count");
+    assert!(shown.contains(&format!("{sent} ticks sent, {sent} rows in ")), "{shown}");
+    assert!(shown.contains("--catalog sqlite:ticklake-demo/catalog.db query \"SELECT count(*)"), "{shown}");
+    let query =
+        ["--catalog", "sqlite:ticklake-demo/catalog.db", "query", "SELECT count(*) FROM market.ticks"];
+    assert_eq!(done(home.path(), &query).lines().last(), Some(sent));
+}
