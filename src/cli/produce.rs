@@ -135,9 +135,9 @@ fn simulation(args: &ProduceArgs) -> Simulation {
 /// Of a known length where a count was given.
 fn bar(count: Option<u64>, terminal: &Terminal) -> ProgressBar {
     let Some(count) = count else {
-        return terminal.bar("{spinner} {human_pos} delivered  {per_sec}  {msg}");
+        return terminal.bar("{spinner} {human_pos} delivered  {msg}");
     };
-    let bar = terminal.bar("{bar:30} {human_pos}/{human_len} delivered  {per_sec}  {msg}  ETA {eta}");
+    let bar = terminal.bar("{bar:30} {human_pos}/{human_len} delivered  {msg}  ETA {eta}");
     bar.set_length(count);
     bar
 }
@@ -146,7 +146,8 @@ async fn draw(mut receiver: watch::Receiver<Progress>, bar: ProgressBar) {
     while receiver.changed().await.is_ok() {
         let progress = *receiver.borrow_and_update();
         bar.set_position(progress.delivered);
-        bar.set_message(HumanBytes(progress.bytes).to_string());
+        let rate = HumanCount(bar.per_sec() as u64);
+        bar.set_message(format!("{rate} records/s  {}", HumanBytes(progress.bytes)));
     }
     bar.finish_and_clear();
 }
