@@ -7,7 +7,7 @@ CREATE EXTERNAL TABLE `market`.`ticks` (
   `bid`      decimal(18,4),
   `ask`      decimal(18,4),
   `exchange` string,
-  `seq`      bigint COMMENT 'counts the ticks of a symbol'
+  `seq`      bigint COMMENT 'counts the ticks of the feed'
 )
 PARTITIONED BY (`date` string, `symbol` string)
 STORED AS PARQUET
