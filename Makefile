@@ -4,7 +4,7 @@
 #   make test    all tests, those with a real Kafka broker included
 #   make check   format, lints, docs, licences and sources of dependencies
 #
-# demo and test share one build of the dev profile: nothing here builds another.
+# demo and test share one build of the dev profile: nothing here builds another (tests/one_build.sh).
 
 .DEFAULT_GOAL := help
 .PHONY: help demo test check
@@ -24,6 +24,7 @@ test:
 check:
 	@tests/doctor.sh build check
 	cargo fmt --check
+	tests/one_build.sh
 	cargo clippy --locked --all-targets -- -D warnings
 	RUSTDOCFLAGS="-D warnings" cargo doc --locked --no-deps --document-private-items
 	tests/deny.sh
