@@ -3,6 +3,8 @@
 //! A null, and an empty text for anything but a string, is null. Numbers may stand in strings. Nothing is rounded
 //! but a time's digits below the millisecond, which are cut off, and binary fractions (float, double).
 
+use std::collections::HashSet;
+
 use super::json::{Cursor, Parsed, Quoted, Shape, unescape};
 use super::number::{self, Inexact};
 use super::row::{Reason, Tree, Value};
@@ -40,7 +42,8 @@ pub(super) enum Kind {
     /// Nanoseconds since the epoch.
     Nanos(Format),
     Array(Box<Kind>),
-    Map(Box<Kind>, Box<Kind>),
+    /// Its keys are texts, as an object has no others.
+    Map(Box<Kind>),
     Struct(Vec<(Vec<u8>, Kind)>),
     /// True where the value is this one.
     Only(Scalar),
@@ -75,9 +78,7 @@ impl Kind {
             ColumnType::Date => Self::Date(time()),
             ColumnType::Timestamp => Self::Timestamp(time()),
             ColumnType::Array(element) => Self::Array(Box::new(Self::of(element, None))),
-            ColumnType::Map(key, value) => {
-                Self::Map(Box::new(Self::of(key, None)), Box::new(Self::of(value, None)))
-            }
+            ColumnType::Map(_, value) => Self::Map(Box::new(Self::of(value, None))),
             ColumnType::Struct(fields) => Self::Struct(
                 fields.iter().map(|f| (f.name.clone().into_bytes(), Self::of(&f.field_type, None))).collect(),
             ),
@@ -188,7 +189,7 @@ impl Kind {
             Self::Nanos(format) => instant(format, text, |nanos| i64::try_from(nanos).ok()),
             Self::Only(Scalar::Number(only)) => Value::Bool(number::same(only.as_bytes(), text)),
             Self::Only(_) => Value::Bool(false),
-            Self::Binary | Self::Array(_) | Self::Map(..) | Self::Struct(_) => Value::Bad(Reason::WrongType),
+            Self::Binary | Self::Array(_) | Self::Map(_) | Self::Struct(_) => Value::Bad(Reason::WrongType),
         }
     }
 
@@ -211,7 +212,7 @@ impl Kind {
                 b"false" => Value::Bool(false),
                 _ => self.of_number(text, to),
             },
-            Self::Array(_) | Self::Map(..) | Self::Struct(_) => Value::Bad(Reason::WrongType),
+            Self::Array(_) | Self::Map(_) | Self::Struct(_) => Value::Bad(Reason::WrongType),
             _ => self.of_number(text, to),
         }
     }
@@ -236,21 +237,17 @@ impl Kind {
                 })?;
                 Ok(bad.map_or(Value::Tree(Tree::List(elements)), Value::Bad))
             }
-            Self::Map(key, value) if !is_array => {
-                let mut entries: Vec<(Tree, Tree)> = Vec::new();
-                let mut bad = None;
+            Self::Map(value) if !is_array => {
+                let mut entries = Vec::new();
                 cursor.members(depth, |cursor, name, below| {
-                    let name = key.key(name)?;
-                    match (name, value.tree(cursor, below)?) {
-                        (Ok(name), Ok(tree)) => {
-                            entries.retain(|(other, _)| *other != name); // of equal keys the last counts
-                            entries.push((name, tree));
-                        }
-                        (Err(reason), _) | (_, Err(reason)) => bad = bad.or(Some(reason)),
-                    }
+                    let mut key = Vec::new();
+                    unescape(name, &mut key)?;
+                    entries.push((key, value.tree(cursor, below)?));
                     Ok(())
                 })?;
-                Ok(bad.map_or(Value::Tree(Tree::Map(entries)), Value::Bad))
+                let entries: Result<Vec<_>, Reason> =
+                    last_of_each(entries).map(|(key, tree)| Ok((Tree::Text(key.into()), tree?))).collect();
+                Ok(entries.map_or_else(Value::Bad, |entries| Value::Tree(Tree::Map(entries))))
             }
             Self::Struct(fields) if !is_array => {
                 let mut values = vec![(0, Ok(Tree::Null)); fields.len()];
@@ -286,16 +283,16 @@ impl Kind {
         let value = self.read(cursor, depth, &mut Landing { text: &mut text })?;
         Ok(tree(value, text))
     }
+}
 
-    /// Reads a map's key, which is never null.
-    fn key(&self, name: Quoted<'_>) -> Parsed<Result<Tree, Reason>> {
-        let mut text = Vec::new();
-        let value = self.of_string(name, &mut Landing { text: &mut text })?;
-        Ok(match tree(value, text) {
-            Ok(Tree::Null) => Err(Reason::WrongType),
-            other => other,
-        })
-    }
+/// The entries of an object in their order; of equal keys the last one.
+fn last_of_each<T>(mut entries: Vec<(Vec<u8>, T)>) -> impl Iterator<Item = (Vec<u8>, T)> {
+    let mut seen = HashSet::with_capacity(entries.len());
+    let mut is_last: Vec<bool> = entries.iter().rev().map(|(key, _)| seen.insert(key.as_slice())).collect();
+    is_last.reverse();
+    let mut kept = is_last.into_iter();
+    entries.retain(|_| kept.next() == Some(true));
+    entries.into_iter()
 }
 
 /// Makes a value own its text.

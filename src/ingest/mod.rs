@@ -61,6 +61,9 @@ use crate::table::{Ddl, Spec, spec};
 /// How long a failed job waits for its sources to leave their group.
 const LEAVE: Duration = Duration::from_secs(5);
 
+/// Arrow counts a column's bytes of text in 31 bits; a buffer may pass its limit by one record.
+const FLUSH_BYTES_MAX: usize = 1 << 30;
+
 /// One ingestion job: what to read, where to write, and its limits.
 #[derive(Clone, Debug)]
 pub struct Job {
@@ -114,7 +117,7 @@ pub struct Limits {
 }
 
 impl Limits {
-    /// A limit of nothing would hold the job up for ever.
+    /// A limit of nothing would hold the job up for ever; a buffer beyond Arrow's offsets would be cut wrong.
     fn check(&self) -> Result<()> {
         let limits = [
             ("flush rows", self.flush_rows),
@@ -122,10 +125,16 @@ impl Limits {
             ("memory", self.memory_bytes),
             ("files written at once", self.writes),
         ];
-        match limits.iter().find(|(_, limit)| *limit == 0) {
-            Some((name, _)) => Err(Error::usage(format!("the limit of {name} is 0: give at least 1"))),
-            None => Ok(()),
+        if let Some((name, _)) = limits.iter().find(|(_, limit)| *limit == 0) {
+            return Err(Error::usage(format!("the limit of {name} is 0: give at least 1")));
         }
+        if self.flush_bytes > FLUSH_BYTES_MAX {
+            return Err(Error::usage(
+                "a file's rows are at most 1GiB in memory: lower the limit of flush bytes",
+            )
+            .with("given", self.flush_bytes));
+        }
+        Ok(())
     }
 }
 

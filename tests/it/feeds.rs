@@ -26,7 +26,7 @@ fn outcomes(name: &str) -> Vec<Outcome> {
 }
 
 /// A row's values: numbers, texts and lists as JSON has them; decimals at their full scale and times as texts.
-fn values(row: &RecordBatch) -> Value {
+pub(crate) fn values(row: &RecordBatch) -> Value {
     let mut out = Vec::new();
     let mut writer = arrow::json::writer::WriterBuilder::new()
         .with_explicit_nulls(true)

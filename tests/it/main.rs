@@ -3,6 +3,7 @@
 mod catalog;
 mod cli;
 mod ddl;
+mod decoding;
 mod feeds;
 mod ingest;
 mod layers;
