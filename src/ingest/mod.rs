@@ -194,6 +194,9 @@ pub async fn run(
             return Ok(None); // stopped before it began
         };
         let mut pipeline = begin(&job, &spec, targets, found, &sources).await?;
+        for source in &sources {
+            let _ = source.commands.send(SourceCommand::Join); // one that is gone says why by its last event
+        }
         pipeline.run(&mut from_sources, &mut stop, &progress).await?;
         Ok(Some(pipeline))
     };

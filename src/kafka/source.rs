@@ -81,7 +81,7 @@ pub enum Delivery {
 /// What happens to a source, beside records.
 #[derive(Debug)]
 pub enum SourceEvent {
-    /// First of all.
+    /// First of all; nothing follows before `SourceCommand::Join`.
     Found(Found),
     /// Sources are ours from now on. The reply says from which offset each is read; records come after it.
     Assigned { topic: String, assignment: u64, offers: Vec<Offer>, reply: Reply<Vec<(TopicPartition, i64)>> },
@@ -148,6 +148,8 @@ impl<T> Reply<T> {
 /// What the job asks of a source.
 #[derive(Debug)]
 pub enum SourceCommand {
+    /// The answer to `SourceEvent::Found`: join the group.
+    Join,
     Commit(Vec<Commit>),
     /// Ask the broker where a source ends now.
     Watermark(TopicPartition),
@@ -187,7 +189,7 @@ pub struct Source {
 }
 
 impl Source {
-    /// Joins the group and starts the thread; it ends after `SourceCommand::Stop`, after `SourceEvent::Failed`, or
+    /// Starts the thread; it ends after `SourceCommand::Stop`, after `SourceEvent::Failed`, or
     /// when the job is gone.
     pub fn start(connection: &Connection, options: SourceOptions, to: ToJob) -> Result<Self> {
         let (commands, commands_receiver) = std_mpsc::channel();

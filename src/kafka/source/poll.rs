@@ -98,9 +98,10 @@ impl Poller {
         }
     }
 
-    fn obey(&mut self, command: SourceCommand) -> Result<(), End> {
+    fn obey(&self, command: SourceCommand) -> Result<(), End> {
         match command {
             SourceCommand::Stop(offsets) => Err(End::Stopped(offsets)),
+            SourceCommand::Join => Ok(()),
             SourceCommand::GroupOffsets(sources) => {
                 let offsets = self.group_offsets(&sources).map_err(End::Failed)?;
                 self.say(SourceEvent::GroupOffsets(offsets))
@@ -182,10 +183,15 @@ impl Poller {
         Ok(SourceEvent::Found(Found { topic: topic.clone(), cluster, topic_id, ends }))
     }
 
-    /// Joins the group once the topic was found.
+    /// Joins the group once the topic was found and the job is ready for it.
     fn join(&self) -> Result<(), End> {
         let found = self.look().map_err(End::Failed)?;
         self.say(found)?;
+        match self.commands.recv() {
+            Ok(SourceCommand::Join) => {}
+            Ok(other) => self.obey(other)?,
+            Err(_) => return Err(End::JobGone),
+        }
         self.consumer
             .subscribe(&[&self.options.topic])
             .map_err(|e| End::Failed(failed("cannot subscribe", e).with("topic", &self.options.topic)))
