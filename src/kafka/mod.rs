@@ -5,10 +5,10 @@ pub mod admin;
 pub mod client;
 pub mod cluster;
 mod hearing;
+mod native;
 pub mod producer;
 pub mod records;
 pub mod source;
-mod topic_id;
 
 pub use admin::Admin;
 pub use client::Connection;

@@ -89,8 +89,8 @@ impl RecordSet {
     }
 
     /// Appends a header to the record pushed last.
-    pub fn push_header(&mut self, name: &str, value: Option<&[u8]>) {
-        let name = self.copy(Some(name.as_bytes()));
+    pub fn push_header(&mut self, name: &[u8], value: Option<&[u8]>) {
+        let name = self.copy(Some(name));
         let value = self.copy(value);
         self.headers.push(HeaderEntry { name, value });
         if let Some(last) = self.records.last_mut() {

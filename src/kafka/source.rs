@@ -16,7 +16,7 @@ mod poll;
 mod rebalance;
 
 use std::collections::HashMap;
-use std::sync::atomic::AtomicBool;
+use std::sync::atomic::{AtomicBool, AtomicI64};
 use std::sync::{Mutex, mpsc as std_mpsc};
 use std::thread::JoinHandle;
 use std::time::Duration;
@@ -42,10 +42,15 @@ const PATIENCE: Duration = Duration::from_millis(100);
 /// Answers of the broker (committed offsets, watermarks, a last commit).
 const ANSWER: Duration = Duration::from_secs(30);
 /// How long the job may take to answer a rebalance; below `max.poll.interval.ms` (300 s by default).
-const REPLY: Duration = Duration::from_secs(120);
+pub const REPLY: Duration = Duration::from_secs(120);
 /// How long the first answer of a broker is waited for.
 const LOOK: Duration = Duration::from_secs(10);
 const POLL: Duration = Duration::from_millis(100);
+/// How long brokers that are between two leaders are asked again, and the pause between.
+const PATIENT: Duration = Duration::from_secs(45);
+const PAUSE: Duration = Duration::from_millis(250);
+/// All sets that are open, of all partitions.
+const OPEN_BYTES: usize = 8 << 20;
 
 /// What to read.
 #[derive(Clone, Debug)]
@@ -71,10 +76,12 @@ pub enum Headering {
 #[derive(Debug)]
 pub enum Delivery {
     Records(RecordSet),
-    /// Every record below the high watermark of the assignment's offer has been handed over.
+    /// Every record below an offset has been handed over, and the broker has no more just now. Markers of transactions
+    /// are offsets without a record, so the last record may be well below.
     Ended {
         source: TopicPartition,
         assignment: u64,
+        offset: i64,
     },
 }
 
@@ -84,17 +91,17 @@ pub enum SourceEvent {
     /// First of all; nothing follows before `SourceCommand::Join`.
     Found(Found),
     /// Sources are ours from now on. The reply says from which offset each is read; records come after it.
-    Assigned { topic: String, assignment: u64, offers: Vec<Offer>, reply: Reply<Vec<(TopicPartition, i64)>> },
+    Assigned { assignment: u64, offers: Vec<Offer>, reply: Reply<Vec<(TopicPartition, i64)>> },
     /// Sources are no longer ours once the reply is given; it holds the offsets to commit before that. `lost`: they
     /// are another's already, and nothing can be committed.
     Revoked { sources: Vec<TopicPartition>, lost: bool, reply: Reply<Vec<Commit>> },
     /// The answer to `SourceCommand::Watermark`.
     Watermark { source: TopicPartition, high: i64 },
     /// The answer to `SourceCommand::GroupOffsets`: committed offsets and their metadata.
-    GroupOffsets(Vec<Commit>),
+    GroupOffsets { topic: String, offsets: Vec<Commit> },
     /// A commit went through, or did not.
     Committed(Result<Vec<Commit>>),
-    /// The source cannot go on; no event follows.
+    /// The source cannot go on.
     Failed(Error),
 }
 
@@ -196,11 +203,11 @@ impl Source {
         let context = Context {
             events: to.events.clone(),
             hearing: Hearing::default(),
-            topic: options.topic.clone(),
             time: options.time,
             state: Mutex::new(State::default()),
             changed: AtomicBool::new(false),
             closing: AtomicBool::new(false),
+            end_offset: AtomicI64::new(-1),
         };
         let consumer = consumer(connection, &options.group, context)?;
         let topic = options.topic.clone();
@@ -211,6 +218,7 @@ impl Source {
             commands: commands_receiver,
             assigned: HashMap::new(),
             paused: false,
+            open_bytes: 0,
         };
         let thread = std::thread::Builder::new()
             .name("kafka-source".into())

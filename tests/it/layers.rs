@@ -30,7 +30,7 @@ const LIBRARIES: [(&str, &[&str]); 7] = [
     ("clap", &["cli/", "main.rs"]),
     ("figment", &["config/"]),
     // A call of C that rdkafka does not wrap.
-    ("unsafe", &["kafka/topic_id.rs"]),
+    ("unsafe", &["kafka/native.rs"]),
 ];
 
 /// What has no place in `table/`: it is pure.

@@ -90,6 +90,10 @@ class Broker:
         finally:
             self._process.send_signal(signal.SIGCONT)
 
+    def segment(self, topic: str, partition: int) -> Path:
+        """The first file of a partition's log."""
+        return self._folder / "logs" / f"{topic}-{partition}" / f"{0:020}.log"
+
     def stop(self):
         """Stops it and removes its folder. Does nothing the second time."""
         process, self._process = self._process, None

@@ -116,3 +116,24 @@ def test_a_topic_made_anew_is_refused_until_a_new_epoch_begins(cluster, ticks_ta
     ticks_table.ingest_to_end(topic, "--source-epoch", "1")
     for read in readers.READERS.values():
         assert read(ticks_table) == feed.summaries(ticks + more)
+
+
+def test_damaged_records_are_an_error(broker, cluster, ticks_table):
+    """librdkafka would pass over a batch whose checksum is wrong, and go on behind it."""
+    topic = cluster.topic("damaged")
+    ticks = feed.ticks(300, symbols=40)
+    sizes = []
+    for part in ticks[:100], ticks[100:200], ticks[200:]:
+        cluster.send(topic, (tick.record() for tick in part))
+        sizes.append(broker.segment(topic, 0).stat().st_size)
+    with broker.segment(topic, 0).open("r+b") as log:
+        log.seek(sizes[1] - 1)
+        last = log.read(1)
+        log.seek(sizes[1] - 1)
+        log.write(bytes([last[0] ^ 0xFF]))
+
+    error = ticks_table.program.last_error(*ticks_table.ingest(topic, "--until-end"))
+
+    assert topic in error and "cannot be read" in error
+    committed = cluster.committed(ticks_table.group, topic)
+    assert not committed or committed[0].offset <= 100

@@ -9,20 +9,21 @@ use std::time::Duration;
 
 use rdkafka::consumer::{BaseConsumer, CommitMode, Consumer};
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
-use rdkafka::message::{BorrowedMessage, Headers, Message};
+use rdkafka::message::{BorrowedMessage, Message};
 use rdkafka::{Offset, TopicPartitionList};
 use tokio::sync::mpsc;
+use tokio::time::Instant;
 use tracing::{debug, warn};
 
-use super::rebalance::{Assigned, Context, commit_now, commits, offset_list};
+use super::rebalance::{Assigned, Context, commits, offset_list, watermarks};
 use super::{
-    ANSWER, Commit, Delivery, Found, Headering, LOOK, PATIENCE, POLL, SET_BYTES, SET_RECORDS, SourceCommand,
-    SourceEvent, SourceOptions, ToJob,
+    ANSWER, Commit, Delivery, Found, Headering, LOOK, OPEN_BYTES, PATIENCE, POLL, SET_BYTES, SET_RECORDS,
+    SourceCommand, SourceEvent, SourceOptions, ToJob,
 };
-use crate::error::{Error, Kind, Result};
+use crate::error::{self, Error, Kind, Result};
 use crate::kafka::client::failed;
+use crate::kafka::native::{each_header, topic_id};
 use crate::kafka::records::{RecordSet, TopicPartition};
-use crate::kafka::topic_id::topic_id;
 
 /// What the thread owns.
 pub(super) struct Poller {
@@ -32,6 +33,20 @@ pub(super) struct Poller {
     pub(super) commands: std_mpsc::Receiver<SourceCommand>,
     pub(super) assigned: HashMap<i32, Assigned>,
     pub(super) paused: bool,
+    /// Bytes copied since all open sets were handed over: at least what they hold.
+    pub(super) open_bytes: usize,
+}
+
+/// Tells the job of a panic of this thread, which would have no other witness.
+struct Witness(mpsc::Sender<SourceEvent>);
+
+impl Drop for Witness {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            let e = Error::new(Kind::Kafka, "the thread that reads a topic broke off: see its panic above");
+            let _ = self.0.blocking_send(SourceEvent::Failed(e));
+        }
+    }
 }
 
 /// Why the thread ends.
@@ -43,6 +58,7 @@ enum End {
 
 impl Poller {
     pub(super) fn run(mut self) {
+        let _witness = Witness(self.to.events.clone());
         let mut open: HashMap<i32, RecordSet> = HashMap::new();
         let mut went = self.join();
         let end = loop {
@@ -52,7 +68,7 @@ impl Poller {
             }
         };
         match end {
-            End::Stopped(offsets) => commit_now(&self.consumer, &offsets, &self.to.events),
+            End::Stopped(offsets) => self.commit_last(&offsets),
             End::Failed(e) => {
                 let _ = self.to.events.blocking_send(SourceEvent::Failed(e));
             }
@@ -60,6 +76,29 @@ impl Poller {
         }
         // Dropping the consumer leaves the group; its last revoke has nobody to ask.
         self.consumer.context().closing.store(true, Ordering::Relaxed);
+    }
+
+    /// Commits for the last time; a rebalance that is under way is let pass first.
+    fn commit_last(&mut self, offsets: &[Commit]) {
+        self.consumer.context().closing.store(true, Ordering::Relaxed);
+        let list = match offset_list(offsets) {
+            Ok(list) if !offsets.is_empty() => list,
+            _ => return,
+        };
+        let start = Instant::now();
+        let outcome = loop {
+            match self.consumer.commit(&list, CommitMode::Sync) {
+                Err(e)
+                    if e.rdkafka_error_code() == Some(RDKafkaErrorCode::RebalanceInProgress)
+                        && start.elapsed() < ANSWER =>
+                {
+                    let _ = self.consumer.poll(POLL);
+                }
+                done => break done,
+            }
+        };
+        let outcome = outcome.map_err(|e| failed("a commit of offsets failed", e)).map(|()| offsets.to_vec());
+        let _ = self.to.events.blocking_send(SourceEvent::Committed(outcome));
     }
 
     /// One poll and what follows from it.
@@ -78,7 +117,11 @@ impl Poller {
                 if self.consumer.context().changed.load(Ordering::Relaxed) {
                     refresh(&self.consumer, &mut self.assigned, open);
                 }
-                copy(&message, &mut self.assigned, open, self.options.headers)
+                self.open_bytes += message.payload_len() + message.key_len();
+                match copy(&message, &mut self.assigned, open, self.options.headers) {
+                    Polled::Record if self.open_bytes >= OPEN_BYTES => Polled::Nothing,
+                    polled => polled,
+                }
             }
             Some(Err(e)) => Polled::Error(e),
         };
@@ -88,10 +131,13 @@ impl Poller {
         match polled {
             Polled::Full(partition) => self.hand_over(open.remove(&partition).map(Delivery::Records)),
             Polled::Record => Ok(()),
-            Polled::Nothing => self.hand_over(open.drain().map(|(_, set)| Delivery::Records(set))),
+            Polled::Nothing => {
+                self.open_bytes = 0;
+                self.hand_over(open.drain().map(|(_, set)| Delivery::Records(set)))
+            }
             Polled::Error(KafkaError::PartitionEOF(partition)) => {
                 self.hand_over(open.remove(&partition).map(Delivery::Records))?;
-                let ended = self.ended(partition);
+                let ended = self.ended(partition)?;
                 self.hand_over(ended)
             }
             Polled::Error(e) => self.judge(e),
@@ -103,14 +149,15 @@ impl Poller {
             SourceCommand::Stop(offsets) => Err(End::Stopped(offsets)),
             SourceCommand::Join => Ok(()),
             SourceCommand::GroupOffsets(sources) => {
-                let offsets = self.group_offsets(&sources).map_err(End::Failed)?;
-                self.say(SourceEvent::GroupOffsets(offsets))
+                // Asked once a second: the next answer will do.
+                let offsets = self.group_offsets(&sources).unwrap_or_else(|e| {
+                    warn!(error = error::chain(&e), "trying again");
+                    Vec::new()
+                });
+                self.say(SourceEvent::GroupOffsets { topic: self.options.topic.clone(), offsets })
             }
             SourceCommand::Watermark(source) => {
-                let (_, high) =
-                    self.consumer.fetch_watermarks(&source.topic, source.partition, ANSWER).map_err(|e| {
-                        End::Failed(failed("cannot read a partition's watermarks", e).with("source", &source))
-                    })?;
+                let (_, high) = watermarks(&self.consumer, &source).map_err(End::Failed)?;
                 self.say(SourceEvent::Watermark { source, high })
             }
             SourceCommand::Commit(offsets) => {
@@ -172,10 +219,7 @@ impl Poller {
         let mut ends = Vec::new();
         for partition in partitions {
             let source = TopicPartition::new(topic, partition.id());
-            let (low, high) = self
-                .consumer
-                .fetch_watermarks(topic, partition.id(), ANSWER)
-                .map_err(|e| failed("cannot read a partition's watermarks", e).with("source", &source))?;
+            let (low, high) = watermarks(&self.consumer, &source)?;
             if low < high {
                 ends.push((source, high));
             }
@@ -231,7 +275,7 @@ impl Poller {
     fn is_current(&self, delivery: &Delivery) -> bool {
         let (source, assignment) = match delivery {
             Delivery::Records(set) => (&set.source, set.assignment),
-            Delivery::Ended { source, assignment } => (source, *assignment),
+            Delivery::Ended { source, assignment, .. } => (source, *assignment),
         };
         self.assigned.get(&source.partition).is_some_and(|a| a.assignment == assignment)
     }
@@ -272,10 +316,17 @@ impl Poller {
         Ok(())
     }
 
-    fn ended(&mut self, partition: i32) -> Option<Delivery> {
-        let assigned = self.assigned.get_mut(&partition).filter(|a| !a.ended)?;
-        assigned.ended = true;
-        Some(Delivery::Ended { source: assigned.source.clone(), assignment: assigned.assignment })
+    fn ended(&self, partition: i32) -> Result<Option<Delivery>, End> {
+        let Some(assigned) = self.assigned.get(&partition) else { return Ok(None) };
+        let offset = self.consumer.context().end_offset.swap(-1, Ordering::Relaxed);
+        if offset < 0 {
+            return Err(End::Failed(
+                Error::new(Kind::Kafka, "librdkafka does not say where the partition ends")
+                    .with("source", &assigned.source),
+            ));
+        }
+        let (source, assignment) = (assigned.source.clone(), assigned.assignment);
+        Ok(Some(Delivery::Ended { source, assignment, offset }))
     }
 
     /// What librdkafka gets over by itself is logged; anything else ends the source.
@@ -299,12 +350,43 @@ impl Poller {
                     .with("topic", &self.options.topic)
                     .with("group", &self.options.group),
             )),
+            // librdkafka passes over such a batch, and its records would be missing without a word.
+            Some(
+                code @ (Code::BadMessage
+                | Code::BadCompression
+                | Code::NotImplemented
+                | Code::InvalidMessage
+                | Code::InvalidMessageSize
+                | Code::MessageSizeTooLarge),
+            ) => Err(End::Failed(self.damaged(code, e))),
+            // It does not pass, and would be tried for ever.
+            Some(Code::InvalidSessionTimeout | Code::InvalidGroupId | Code::InconsistentGroupProtocol) => {
+                Err(End::Failed(
+                    failed("the group cannot be joined: change the Kafka property that it says", e)
+                        .with("group", &self.options.group),
+                ))
+            }
             _ if fatal => Err(End::Failed(failed("the consumer cannot go on", e))),
             _ => {
                 warn!(error = %e, topic = self.options.topic, "the broker had a problem; trying on");
                 Ok(())
             }
         }
+    }
+
+    /// Records that are on the broker and cannot be read. Which of the sources it is, librdkafka does not say.
+    fn damaged(&self, code: RDKafkaErrorCode, e: KafkaError) -> Error {
+        let sources: Vec<String> =
+            self.assigned.values().map(|a| format!("{} from offset {}", a.source, a.next)).collect();
+        failed(
+            format!(
+                "records on the broker cannot be read ({code}): they are damaged, or of a kind that this version does \
+                 not know. Nothing beyond them was committed; restore them from a replica, or skip them with \
+                 another --group and --from OFFSET"
+            ),
+            e,
+        )
+        .with("one of", sources.join(", "))
     }
 
     /// Names the sources whose next offset the broker no longer, or not yet, has.
@@ -376,12 +458,8 @@ fn copy(
     let set =
         open.entry(partition).or_insert_with(|| RecordSet::new(assigned.source.clone(), assigned.assignment));
     set.push(message.offset(), message.timestamp().to_millis(), message.key(), message.payload());
-    if headers == Headering::Copy
-        && let Some(headers) = message.headers()
-    {
-        for header in headers.iter() {
-            set.push_header(header.key, header.value);
-        }
+    if headers == Headering::Copy {
+        each_header(message, |name, value| set.push_header(name, value));
     }
     if set.len() >= SET_RECORDS || set.bytes_len() >= SET_BYTES {
         Polled::Full(partition)

@@ -5,7 +5,7 @@
 
 use std::collections::HashMap;
 use std::sync::Mutex;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
 use std::sync::mpsc::RecvTimeoutError;
 
 use rdkafka::config::RDKafkaLogLevel;
@@ -14,9 +14,10 @@ use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::types::RDKafkaRespErr;
 use rdkafka::{ClientContext, Offset, TopicPartitionList};
 use tokio::sync::mpsc;
-use tracing::info;
+use tokio::time::Instant;
+use tracing::{debug, info};
 
-use super::{ANSWER, Commit, Offer, REPLY, Reply, SourceEvent};
+use super::{ANSWER, Commit, Offer, PATIENT, PAUSE, REPLY, Reply, SourceEvent};
 use crate::error::{Error, Kind, Result};
 use crate::kafka::client::failed;
 use crate::kafka::hearing::Hearing;
@@ -26,12 +27,13 @@ use crate::kafka::records::TopicPartition;
 pub(super) struct Context {
     pub(super) events: mpsc::Sender<SourceEvent>,
     pub(super) hearing: Hearing,
-    pub(super) topic: String,
     pub(super) time: Option<i64>,
     /// Only ever locked by the polling thread.
     pub(super) state: Mutex<State>,
     pub(super) changed: AtomicBool,
     pub(super) closing: AtomicBool,
+    /// Where the partition ends whose end `poll` is about to give; below 0 where that is not known.
+    pub(super) end_offset: AtomicI64,
 }
 
 #[derive(Default)]
@@ -46,7 +48,6 @@ pub(super) struct Assigned {
     pub(super) assignment: u64,
     /// The next offset that is expected.
     pub(super) next: i64,
-    pub(super) ended: bool,
 }
 
 impl ClientContext for Context {
@@ -55,8 +56,10 @@ impl ClientContext for Context {
     }
 
     fn error(&self, error: KafkaError, reason: &str) {
-        // The end of a partition is an answer, not an error: `poll` gives it.
-        if error.rdkafka_error_code() != Some(RDKafkaErrorCode::PartitionEOF) {
+        // The end of a partition is an answer, not an error: `poll` gives it, without its offset, right after this.
+        if error.rdkafka_error_code() == Some(RDKafkaErrorCode::PartitionEOF) {
+            self.end_offset.store(end_offset(reason).unwrap_or(-1), Ordering::Relaxed);
+        } else {
             self.hearing.error(error, reason);
         }
     }
@@ -71,6 +74,8 @@ impl ConsumerContext for Context {
         };
         self.changed.store(true, Ordering::Relaxed);
         if let Err(e) = result {
+            // librdkafka waits for an answer to each rebalance, and would not close without one.
+            let _ = consumer.unassign();
             let _ = self.events.blocking_send(SourceEvent::Failed(e));
         }
     }
@@ -79,6 +84,46 @@ impl ConsumerContext for Context {
         let outcome =
             result.map_err(|e| failed("a commit of offsets failed", e)).and_then(|()| commits(offsets));
         let _ = self.events.blocking_send(SourceEvent::Committed(outcome));
+    }
+}
+
+/// `Fetch from broker 1 reached end of partition at offset 1005 (HighwaterMark 1005)`
+fn end_offset(reason: &str) -> Option<i64> {
+    let (_, rest) = reason.split_once("end of partition at offset ")?;
+    rest.split(' ').next()?.parse().ok()
+}
+
+/// Asks the brokers again while they are between two leaders or coordinators: what a rebalance meets when brokers are
+/// restarted one by one. librdkafka does not (it looks up the leader anew, and gives the error).
+fn patiently<T>(mut ask: impl FnMut() -> Result<T, KafkaError>) -> Result<T, KafkaError> {
+    use RDKafkaErrorCode as Code;
+    let start = Instant::now();
+    loop {
+        match ask() {
+            Err(e)
+                if start.elapsed() < PATIENT
+                    && matches!(
+                        e.rdkafka_error_code(),
+                        Some(
+                            Code::NotLeaderForPartition
+                                | Code::LeaderNotAvailable
+                                | Code::ReplicaNotAvailable
+                                | Code::OffsetNotAvailable
+                                | Code::KafkaStorageError
+                                | Code::NotCoordinator
+                                | Code::CoordinatorNotAvailable
+                                | Code::CoordinatorLoadInProgress
+                                | Code::BrokerTransportFailure
+                                | Code::NetworkException
+                                | Code::UnstableOffsetCommit
+                        )
+                    ) =>
+            {
+                debug!(error = %e, "asking again");
+                std::thread::park_timeout(PAUSE);
+            }
+            answered => return answered,
+        }
     }
 }
 
@@ -98,7 +143,7 @@ impl Context {
         let assignment = state.assignments;
         for (source, next) in starts {
             info!(%source, offset = next, "assigned");
-            state.assigned.insert(source.partition, Assigned { source, assignment, next, ended: false });
+            state.assigned.insert(source.partition, Assigned { source, assignment, next });
         }
         Ok(())
     }
@@ -117,7 +162,7 @@ impl Context {
         let offers = self.offers(consumer, tpl)?;
         let (reply, answer) = Reply::new();
         self.events
-            .blocking_send(SourceEvent::Assigned { topic: self.topic.clone(), assignment, offers, reply })
+            .blocking_send(SourceEvent::Assigned { assignment, offers, reply })
             .map_err(|_| Error::new(Kind::Kafka, "the job is gone"))?;
         match answer.recv_timeout(REPLY) {
             // The job is at its end, and will say so by its next command.
@@ -130,18 +175,16 @@ impl Context {
         if tpl.count() == 0 {
             return Ok(Vec::new());
         }
-        let committed = consumer
-            .committed_offsets(tpl.clone(), ANSWER)
+        let committed = patiently(|| consumer.committed_offsets(tpl.clone(), ANSWER))
             .map_err(|e| failed("cannot read the group's committed offsets", e))?;
         let at_time = match self.time {
             None => None,
             Some(time) => {
                 let mut times = tpl.clone();
                 times
-                    .set_all_offsets(Offset::Offset(time))
+                    .set_all_offsets(Offset::Offset(time.max(0))) // before 1970 is the beginning
                     .map_err(|e| failed("cannot ask for a time", e))?;
-                let found = consumer
-                    .offsets_for_times(times, ANSWER)
+                let found = patiently(|| consumer.offsets_for_times(times.clone(), ANSWER))
                     .map_err(|e| failed("cannot look up the offsets of a time", e))?;
                 Some(found)
             }
@@ -152,10 +195,17 @@ impl Context {
             element
                 .error()
                 .map_err(|e| failed("cannot read a committed offset", e).with("source", &source))?;
-            let (low, high) = consumer
-                .fetch_watermarks(&source.topic, source.partition, ANSWER)
-                .map_err(|e| failed("cannot read a partition's watermarks", e).with("source", &source))?;
-            let at = at_time.as_ref().and_then(|found| found.find_partition(&source.topic, source.partition));
+            let (low, high) = watermarks(consumer, &source)?;
+            let at_time = match at_time.as_ref().map(|f| f.find_partition(&source.topic, source.partition)) {
+                None => None,
+                Some(found) => {
+                    let found = found.ok_or(KafkaError::OffsetFetch(RDKafkaErrorCode::UnknownPartition));
+                    let asked = |e| failed("cannot look up the offset of a time", e).with("source", &source);
+                    let found = found.and_then(|e| e.error().map(|()| e.offset().to_raw())).map_err(asked)?;
+                    // None is at or after it: the end.
+                    Some(found.filter(|offset| *offset >= 0).unwrap_or(high))
+                }
+            };
             offers.push(Offer {
                 committed: element
                     .offset()
@@ -164,7 +214,7 @@ impl Context {
                     .map(|o| (o, element.metadata().to_owned())),
                 low_watermark: low,
                 high_watermark: high,
-                at_time: at.map(|e| e.offset().to_raw().filter(|o| *o >= 0).unwrap_or(high)),
+                at_time,
                 source,
             });
         }
@@ -200,12 +250,14 @@ impl Context {
     }
 }
 
+/// The offsets at which a source begins and ends now.
+pub(super) fn watermarks(consumer: &BaseConsumer<Context>, source: &TopicPartition) -> Result<(i64, i64)> {
+    patiently(|| consumer.fetch_watermarks(&source.topic, source.partition, ANSWER))
+        .map_err(|e| failed("cannot read a partition's watermarks", e).with("source", source))
+}
+
 /// Commits and waits for the answer, which is an event as every commit's is.
-pub(super) fn commit_now(
-    consumer: &BaseConsumer<Context>,
-    offsets: &[Commit],
-    events: &mpsc::Sender<SourceEvent>,
-) {
+fn commit_now(consumer: &BaseConsumer<Context>, offsets: &[Commit], events: &mpsc::Sender<SourceEvent>) {
     if offsets.is_empty() {
         return;
     }

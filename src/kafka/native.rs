@@ -1,7 +1,7 @@
-//! Asks for a topic's own id, which a topic that is made anew under the same name does not have.
+//! Calls of librdkafka's that rdkafka does not wrap, or not for all that a broker may send: the one file that calls C.
 //!
-//! rdkafka does not wrap librdkafka's call (DescribeTopics), so this is the one file that calls C. Each pointer is
-//! either destroyed by [`Owned`], or belongs to the event it came from and is read while that lives.
+//! Each pointer is either destroyed by [`Owned`], or belongs to the event or the message it came from and is read while
+//! that lives.
 
 use std::ffi::{CStr, CString, c_int};
 use std::ptr;
@@ -10,9 +10,10 @@ use std::time::Duration;
 use rdkafka::bindings as c;
 use rdkafka::client::{Client, ClientContext};
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
+use rdkafka::message::BorrowedMessage;
 use rdkafka::types::{RDKafkaAdminOp, RDKafkaRespErr};
 
-/// The id as Kafka's own tools print it; `None` from a broker that has none (before Kafka 2.8). Waits for the answer
+/// A topic's own id, which a topic that is made anew under the same name does not have, as Kafka's own tools print it; `None` from a broker that has none (before Kafka 2.8). Waits for the answer
 /// of `broker`, any that is there: librdkafka would look for the controller, which the in-process cluster has none of.
 pub(super) fn topic_id<C: ClientContext>(
     client: &Client<C>,
@@ -65,6 +66,28 @@ pub(super) fn topic_id<C: ClientContext>(
         }
         // Kafka's tools print ids in the alphabet for URLs.
         Ok(Some(CStr::from_ptr(text).to_string_lossy().replace('+', "-").replace('/', "_")))
+    }
+}
+
+/// Gives each header of a message: its name and its value. rdkafka panics at a name that is not UTF-8.
+pub(super) fn each_header(message: &BorrowedMessage<'_>, mut header: impl FnMut(&[u8], Option<&[u8]>)) {
+    let mut headers = ptr::null_mut();
+    // SAFETY: the message is there until the end, and what is read of it is its own. A name ends with a NUL; a value has
+    // a length.
+    unsafe {
+        if checked(c::rd_kafka_message_headers(message.ptr(), &raw mut headers)).is_err() {
+            return; // it has none
+        }
+        for index in 0.. {
+            let (mut name, mut value, mut len) = (ptr::null(), ptr::null(), 0);
+            let found =
+                c::rd_kafka_header_get_all(headers, index, &raw mut name, &raw mut value, &raw mut len);
+            if checked(found).is_err() {
+                return;
+            }
+            let value = (!value.is_null()).then(|| std::slice::from_raw_parts(value.cast(), len));
+            header(CStr::from_ptr(name).to_bytes(), value);
+        }
     }
 }
 
