@@ -161,8 +161,11 @@ impl Buffers {
     /// Appends a row of the record at `offset`.
     #[inline]
     pub fn append(&mut self, id: ChainId, row: &Row, offset: i64, now: Instant) -> Appended {
+        let opened = self.chain(id).open.is_none();
+        if opened && self.ages.len() > 2 * self.ids.len() + 1024 {
+            self.ages.retain(|(_, id, serial)| is_open(&self.chains, *id, *serial));
+        }
         let chain = self.chains[id.0 as usize].as_mut().expect("a chain is used only while it is known");
-        let opened = chain.open.is_none();
         let open = chain.open.get_or_insert_with(|| {
             self.serial += 1;
             self.ages.push_back((now, id, self.serial));
@@ -205,8 +208,7 @@ impl Buffers {
     pub fn aged(&mut self, now: Instant) -> Vec<ChainId> {
         let mut aged = Vec::new();
         while let Some((opened, id, serial)) = self.ages.front().copied() {
-            let open = self.chains[id.0 as usize].as_ref().and_then(|chain| chain.open.as_ref());
-            let current = open.is_some_and(|open| open.serial == serial);
+            let current = is_open(&self.chains, id, serial);
             if current && now.duration_since(opened) < self.limits.age {
                 break;
             }
@@ -274,6 +276,12 @@ impl Buffers {
     fn known(&self) -> impl Iterator<Item = (ChainId, &Chain)> {
         self.chains.iter().enumerate().filter_map(|(i, chain)| Some((ChainId(i as u32), chain.as_ref()?)))
     }
+}
+
+/// Whether a chain's buffer is still the one of this serial.
+fn is_open(chains: &[Option<Chain>], id: ChainId, serial: u64) -> bool {
+    let open = chains[id.0 as usize].as_ref().and_then(|chain| chain.open.as_ref());
+    open.is_some_and(|open| open.serial == serial)
 }
 
 fn bytes_of(open: &Open) -> usize {

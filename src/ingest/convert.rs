@@ -49,9 +49,11 @@ pub(super) enum Kind {
     Only(Scalar),
 }
 
-/// Where texts are put.
+/// Where values are put.
 pub(super) struct Landing<'a> {
     pub text: &'a mut Vec<u8>,
+    /// How many more parts nested values may have: `[{},{},…]` can be hundreds of times its text in memory.
+    pub parts_left: &'a mut usize,
 }
 
 impl Kind {
@@ -91,6 +93,10 @@ impl Kind {
             Transform::Identity => Self::Text,
             _ => Self::Timestamp(format.cloned().unwrap_or(Format::Rfc3339)),
         }
+    }
+
+    pub fn is_instant(&self) -> bool {
+        matches!(self, Self::Timestamp(_))
     }
 
     pub fn is_text(&self) -> bool {
@@ -229,7 +235,7 @@ impl Kind {
                 let mut elements = Vec::new();
                 let mut bad = None;
                 cursor.elements(depth, |cursor, _, below| {
-                    match element.tree(cursor, below)? {
+                    match element.tree(cursor, below, to.parts_left)? {
                         Ok(tree) => elements.push(tree),
                         Err(reason) => bad = bad.or(Some(reason)),
                     }
@@ -242,7 +248,7 @@ impl Kind {
                 cursor.members(depth, |cursor, name, below| {
                     let mut key = Vec::new();
                     unescape(name, &mut key)?;
-                    entries.push((key, value.tree(cursor, below)?));
+                    entries.push((key, value.tree(cursor, below, to.parts_left)?));
                     Ok(())
                 })?;
                 let entries: Result<Vec<_>, Reason> =
@@ -250,6 +256,10 @@ impl Kind {
                 Ok(entries.map_or_else(Value::Bad, |entries| Value::Tree(Tree::Map(entries))))
             }
             Self::Struct(fields) if !is_array => {
+                if !spend(to.parts_left, fields.len()) {
+                    cursor.skip(depth)?;
+                    return Ok(Value::Bad(Reason::TooLarge));
+                }
                 let mut values = vec![(0, Ok(Tree::Null)); fields.len()];
                 cursor.members(depth, |cursor, name, below| {
                     let mut text = Vec::new();
@@ -258,7 +268,7 @@ impl Kind {
                         return cursor.skip(below).map(|_| ());
                     };
                     let sureness = 1 + u8::from(fields[at].0 == text);
-                    let tree = fields[at].1.tree(cursor, below)?;
+                    let tree = fields[at].1.tree(cursor, below, to.parts_left)?;
                     if sureness >= values[at].0 {
                         values[at] = (sureness, tree);
                     }
@@ -278,11 +288,27 @@ impl Kind {
     }
 
     /// Reads a value inside a nested one.
-    fn tree(&self, cursor: &mut Cursor<'_>, depth: usize) -> Parsed<Result<Tree, Reason>> {
+    fn tree(
+        &self,
+        cursor: &mut Cursor<'_>,
+        depth: usize,
+        parts_left: &mut usize,
+    ) -> Parsed<Result<Tree, Reason>> {
+        if !spend(parts_left, 1) {
+            cursor.skip(depth)?;
+            return Ok(Err(Reason::TooLarge));
+        }
         let mut text = Vec::new();
-        let value = self.read(cursor, depth, &mut Landing { text: &mut text })?;
+        let value = self.read(cursor, depth, &mut Landing { text: &mut text, parts_left })?;
         Ok(tree(value, text))
     }
+}
+
+/// Takes from what is left; nothing where that is too little.
+fn spend(left: &mut usize, parts: usize) -> bool {
+    let enough = *left >= parts;
+    *left = left.saturating_sub(parts);
+    enough
 }
 
 /// The entries of an object in their order; of equal keys the last one.

@@ -13,6 +13,7 @@ use std::collections::HashMap;
 use super::convert::{Kind, Landing};
 use super::json::{Broken, Cursor, Parsed, Quoted, Shape, deeper, unescape};
 use super::row::{Reason, Row, Value};
+use super::time;
 use crate::kafka::Record;
 use crate::table::Spec;
 use crate::table::pointer::Pointer;
@@ -21,8 +22,17 @@ use crate::table::spec::{PartitionSource, Source};
 /// The text of one record in a message, and its place in the array where it is in one.
 type Element<'a> = (Option<usize>, &'a [u8]);
 
-/// An object remembers the order of so many fields.
+/// An object remembers the order of so many fields, up to one whose name is longer than this.
 const ORDER_MAX: usize = 1024;
+const NAME_BYTES_MAX: usize = 256;
+
+/// What a message may become. A few bytes in an array are a row of every column, with the message's key; a few in a
+/// nested value are a part of every field. Limits on what one message asks for keep memory bounded; they count nothing
+/// but the message and the spec, so that its fate is its own.
+const MESSAGE_ROWS_BYTES_MAX: usize = 256 << 20;
+const MESSAGE_PARTS_MAX: usize = 1 << 20;
+/// What each value of a row takes at least, about.
+const VALUE_BYTES: usize = 16;
 
 /// What becomes of a record, or of an element of its array.
 #[derive(Debug)]
@@ -57,6 +67,8 @@ pub(super) struct Decoder {
     only: Option<usize>,
     records: Pointer,
     row: Row,
+    /// How many more parts the message's nested values may have.
+    parts_left: usize,
     /// How sure the value in a slot is: 0 unset, 1 by a name of another case, 2 by its exact name or pointer.
     filled: Vec<u8>,
 }
@@ -76,6 +88,8 @@ struct Node {
     /// By lower-case name: fields that are compared without case. Only the record itself has them.
     loose: HashMap<Vec<u8>, u32>,
     order: Vec<Expected>,
+    /// All slots that pointers through here fill.
+    below: Vec<usize>,
 }
 
 #[derive(Debug, Default)]
@@ -107,6 +121,7 @@ impl Decoder {
             only: None,
             records: spec.records.clone(),
             row: Row::default(),
+            parts_left: 0,
             filled: Vec::new(),
         };
         let mut loose: HashMap<Vec<u8>, Vec<usize>> = HashMap::new();
@@ -162,6 +177,7 @@ impl Decoder {
                     self.nodes.len() - 1
                 }
             };
+            self.nodes[node].below.push(slot);
         }
         let action = self.action(node, last);
         self.actions[action].targets.push((slot, true));
@@ -227,6 +243,7 @@ impl Decoder {
             return sink(rejected(Reason::InvalidUtf8, None, Some(value)));
         }
         let envelope = Envelope { topic, partition, record };
+        self.parts_left = MESSAGE_PARTS_MAX;
         if self.records.is_root() && cursor.peek() == Some(b'{') {
             // The common case: the message is the record, and it is read once.
             let parsed = self.record(&envelope, &mut cursor).and_then(|()| cursor.end());
@@ -240,6 +257,11 @@ impl Decoder {
             Err(Reason::NoRecords) if self.only.is_some() => sink(Fate::Skipped),
             Err(reason) => sink(rejected(reason, None, Some(value))),
             Ok(elements) if elements.is_empty() => sink(Fate::Skipped),
+            Ok(elements)
+                if elements.len().saturating_mul(self.row_bytes(record)) > MESSAGE_ROWS_BYTES_MAX =>
+            {
+                sink(rejected(Reason::TooLarge, None, Some(value)));
+            }
             Ok(elements) => {
                 for (index, text) in elements {
                     let index = index.map(|i| i as i32);
@@ -252,6 +274,18 @@ impl Decoder {
                 }
             }
         }
+    }
+
+    /// What a row of this message takes at least: its values, and what it has of the Kafka record.
+    fn row_bytes(&self, record: &Record<'_>) -> usize {
+        let of_record = |source: &Source| match source {
+            Source::Header(name) => record.header(name).map_or(0, <[u8]>::len),
+            Source::Key => record.key.map_or(0, <[u8]>::len),
+            _ => 0,
+        };
+        // A rejected row has the key whatever the table's columns are.
+        let envelope: usize = self.envelope.iter().map(|(_, source)| of_record(source)).sum();
+        self.slots.len() * VALUE_BYTES + envelope + of_record(&Source::Key)
     }
 
     /// The texts of the records in a message, which is read as a whole first: a message that is broken anywhere gives
@@ -303,7 +337,13 @@ impl Decoder {
                 Source::Header(name) => record.header(name),
                 Source::Topic => Some(topic.as_bytes()),
                 Source::Timestamp => {
-                    self.row.values[*slot] = record.timestamp.map_or(Value::Null, Value::Int);
+                    self.row.values[*slot] = match record.timestamp {
+                        // An instant that engines cannot read; a bigint column takes any number.
+                        Some(t) if self.slots[*slot].kind.is_instant() && !time::millis_in_range(t) => {
+                            Value::Bad(Reason::OutOfRange)
+                        }
+                        timestamp => timestamp.map_or(Value::Null, Value::Int),
+                    };
                     continue;
                 }
                 Source::Partition => {
@@ -377,13 +417,16 @@ impl Decoder {
         cursor.expect(b':')?;
         let action = self.nodes[node].action_of(name)?;
         let order = &mut self.nodes[node].order;
-        if turn < ORDER_MAX {
+        let text = cursor.since(start);
+        if text.len() > NAME_BYTES_MAX {
+            order.truncate(turn);
+        } else if turn < ORDER_MAX && turn <= order.len() {
             if turn == order.len() {
                 order.push(Expected::default());
             }
             let expected = &mut order[turn];
             expected.name.clear();
-            expected.name.extend_from_slice(cursor.since(start));
+            expected.name.extend_from_slice(text);
             expected.action = action;
         }
         Ok(action)
@@ -413,6 +456,11 @@ impl Decoder {
 
     /// Goes on into a value that a pointer leads through. An array's fields are its indices (RFC 6901).
     fn descend(&mut self, cursor: &mut Cursor<'_>, node: usize, depth: usize) -> Parsed<()> {
+        // Of equal names the last counts, with all that is in it.
+        for slot in &self.nodes[node].below {
+            self.row.values[*slot] = Value::Null;
+            self.filled[*slot] = 0;
+        }
         match cursor.shape()? {
             Shape::Object => self.object(cursor, node, depth),
             Shape::Array => cursor.elements(depth, |cursor, index, below| {
@@ -433,7 +481,11 @@ impl Decoder {
         self.filled[slot] = sureness;
         let to = &mut self.slots[slot];
         to.seen = true;
-        self.row.values[slot] = to.kind.read(cursor, depth, &mut Landing { text: &mut self.row.text })?;
+        self.row.values[slot] = to.kind.read(
+            cursor,
+            depth,
+            &mut Landing { text: &mut self.row.text, parts_left: &mut self.parts_left },
+        )?;
         Ok(())
     }
 }

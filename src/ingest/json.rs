@@ -200,6 +200,9 @@ impl<'a> Cursor<'a> {
         }
         loop {
             let name = self.string()?;
+            if name.escaped {
+                unescape(name, &mut Vec::new())?;
+            }
             self.space();
             self.expect(b':')?;
             self.space();

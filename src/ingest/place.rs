@@ -145,7 +145,8 @@ impl Shelves {
         if appended.opened {
             frontier.hold(at.record.offset);
         }
-        if appended.full && !self.full.contains(&id) {
+        // One that is there twice is sealed once.
+        if appended.full && self.full.last() != Some(&id) {
             self.full.push(id);
         }
     }

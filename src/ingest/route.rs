@@ -45,8 +45,9 @@ pub(super) struct NoPartition {
     pub field: usize,
 }
 
-/// In the compact key: a null text, and a null number.
+/// In the compact key: a null, a value that is no text, and a null time.
 const NULL_LEN: u32 = u32::MAX;
+const VALUE_LEN: u32 = u32::MAX - 1;
 const NULL_NUMBER: i64 = i64::MIN;
 
 impl Router {
@@ -90,9 +91,19 @@ impl Router {
                     key.extend_from_slice(&(*len as u32).to_le_bytes());
                     key.extend_from_slice(&row.text[*start..*start + *len]);
                 }
-                (Transform::Identity, Value::Int(value)) => key.extend_from_slice(&value.to_le_bytes()),
-                (Transform::Identity, Value::Wide(value)) => key.extend_from_slice(&value.to_le_bytes()),
-                (Transform::Identity, Value::Bool(value)) => key.push(u8::from(*value)),
+                // After the length of no text, so that no two values have one key, however fields follow each other.
+                (Transform::Identity, Value::Int(value)) => {
+                    key.extend_from_slice(&VALUE_LEN.to_le_bytes());
+                    key.extend_from_slice(&value.to_le_bytes());
+                }
+                (Transform::Identity, Value::Wide(value)) => {
+                    key.extend_from_slice(&VALUE_LEN.to_le_bytes());
+                    key.extend_from_slice(&value.to_le_bytes());
+                }
+                (Transform::Identity, Value::Bool(value)) => {
+                    key.extend_from_slice(&VALUE_LEN.to_le_bytes());
+                    key.push(u8::from(*value));
+                }
                 (Transform::Identity, _) => {
                     self.take_null(at)?;
                     key.extend_from_slice(&NULL_LEN.to_le_bytes());

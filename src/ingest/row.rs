@@ -56,6 +56,8 @@ pub(super) enum Reason {
     /// No JSON, or bytes after it.
     Malformed,
     TooDeep,
+    /// Its rows, or the parts of its nested values, would take far more memory than its text.
+    TooLarge,
     /// The record is no object.
     NotAnObject,
     /// `ticklake.records` points to nothing.
@@ -84,6 +86,7 @@ impl Reason {
             Self::InvalidUtf8 => "invalid_utf8",
             Self::Malformed => "malformed",
             Self::TooDeep => "too_deep",
+            Self::TooLarge => "too_large",
             Self::NotAnObject => "not_an_object",
             Self::NoRecords => "no_records",
             Self::WrongType => "wrong_type",

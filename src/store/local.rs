@@ -4,11 +4,11 @@
 //! a torn file under a chain's name. Here: a hidden temporary file, fsync, a hard link to the name, fsync of the
 //! folder. A crash in between leaves at most a hidden file, which nobody reads.
 
-use std::fs::{self, File, OpenOptions};
+use std::fs::{self, File, Permissions};
 use std::io::{self, ErrorKind, Write};
 use std::ops::Range;
-use std::path::{Path as FilePath, PathBuf};
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::os::unix::fs::PermissionsExt;
+use std::path::Path as FilePath;
 
 use async_trait::async_trait;
 use bytes::Bytes;
@@ -19,6 +19,7 @@ use object_store::{
     CopyOptions, Error, GetOptions, GetResult, ListResult, MultipartUpload, ObjectMeta, ObjectStore, PutMode,
     PutMultipartOptions, PutOptions, PutPayload, PutResult, RenameOptions, Result,
 };
+use tempfile::NamedTempFile;
 
 /// Whether a local create waits for the disk.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -32,13 +33,11 @@ pub enum Durability {
 pub(super) struct LocalStore {
     inner: LocalFileSystem,
     durability: Durability,
-    /// Makes the names of temporary files unique in this process.
-    staged: AtomicU64,
 }
 
 impl LocalStore {
     pub(super) fn new(durability: Durability) -> Self {
-        Self { inner: LocalFileSystem::new(), durability, staged: AtomicU64::new(0) }
+        Self { inner: LocalFileSystem::new(), durability }
     }
 }
 
@@ -56,12 +55,10 @@ impl ObjectStore for LocalStore {
             return self.inner.put_opts(location, payload, opts).await;
         }
         let path = self.inner.path_to_filesystem(location)?;
-        let staged = staged_path(&path, self.staged.fetch_add(1, Ordering::Relaxed));
         let durability = self.durability;
-        let created =
-            tokio::task::spawn_blocking(move || create(&path, &staged, payload.as_ref(), durability))
-                .await
-                .map_err(|e| generic(io::Error::other(e)))?;
+        let created = tokio::task::spawn_blocking(move || create(&path, payload.as_ref(), durability))
+            .await
+            .map_err(|e| generic(io::Error::other(e)))?;
         match created {
             Ok(()) => Ok(PutResult { e_tag: None, version: None }),
             Err(e) if e.kind() == ErrorKind::AlreadyExists => {
@@ -119,41 +116,35 @@ impl ObjectStore for LocalStore {
     }
 }
 
-/// `.NAME.PID-N.tmp` beside the file.
-fn staged_path(path: &FilePath, n: u64) -> PathBuf {
-    let name = path.file_name().unwrap_or_default().to_string_lossy();
-    path.with_file_name(format!(".{name}.{}-{n}.tmp", std::process::id()))
-}
-
 fn create<'a>(
     path: &FilePath,
-    staged: &FilePath,
     parts: impl IntoIterator<Item = &'a Bytes>,
     durability: Durability,
 ) -> io::Result<()> {
-    let linked = stage(staged, parts, durability).and_then(|()| fs::hard_link(staged, path));
-    let _ = fs::remove_file(staged); // what is left of it is hidden and harmless
-    linked?;
+    let folder = path.parent().unwrap_or(FilePath::new("/"));
+    let staged = stage(folder, parts, durability)?;
+    fs::hard_link(staged.path(), path)?;
+    drop(staged); // its own name goes
     if durability == Durability::Fsync {
-        sync_folder(path.parent())?;
+        sync_folder(Some(folder))?;
     }
     Ok(())
 }
 
+/// Writes a hidden file that goes when it is dropped. Its name is random: processes of several containers may share the
+/// folder, and have one process id.
 fn stage<'a>(
-    staged: &FilePath,
+    folder: &FilePath,
     parts: impl IntoIterator<Item = &'a Bytes>,
     durability: Durability,
-) -> io::Result<()> {
-    // A process of the same id may have died on the same name: what it left is nobody's.
-    let mut options = OpenOptions::new();
-    options.write(true).create(true).truncate(true);
-    let mut file = match options.open(staged) {
+) -> io::Result<NamedTempFile> {
+    let mut options = tempfile::Builder::new();
+    // Who may read the folder may read its files.
+    options.prefix(".").suffix(".tmp").permissions(Permissions::from_mode(0o666));
+    let mut file = match options.tempfile_in(folder) {
         Err(e) if e.kind() == ErrorKind::NotFound => {
-            if let Some(folder) = staged.parent() {
-                create_folders(folder, durability)?;
-            }
-            options.open(staged)?
+            create_folders(folder, durability)?;
+            options.tempfile_in(folder)?
         }
         opened => opened?,
     };
@@ -161,9 +152,9 @@ fn stage<'a>(
         file.write_all(part)?;
     }
     if durability == Durability::Fsync {
-        file.sync_all()?;
+        file.as_file().sync_all()?;
     }
-    Ok(())
+    Ok(file)
 }
 
 /// As `create_dir_all`, and each new folder's entry in its parent is on the disk too.

@@ -8,6 +8,7 @@ mod local;
 
 use std::collections::BTreeMap;
 use std::fmt;
+use std::path::{Component, PathBuf};
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -85,23 +86,31 @@ impl Stores {
                 ))
                 .with("location", location));
             }
-            None => {
-                let path = std::path::absolute(location).map_err(|e| {
-                    Error::usage("cannot make the location an absolute path")
-                        .with("location", location)
-                        .because(e)
-                })?;
-                let path = path
-                    .to_str()
-                    .map(str::to_owned)
-                    .ok_or_else(|| Error::usage("the location is not UTF-8").with("location", location))?;
-                (self.local.clone(), "file", path)
-            }
+            None => (self.local.clone(), "file", absolute(location)?),
         };
         let path = Path::parse(path.trim_matches('/'))
             .map_err(|e| Error::usage("the location is no path").with("location", location).because(e))?;
-        Ok(Folder { store, location: format!("{scheme}:///{path}/"), path })
+        let below = if path.as_ref().is_empty() { "" } else { "/" };
+        Ok(Folder { store, location: format!("{scheme}:///{path}{below}"), path })
     }
+}
+
+/// A local directory from the working directory; what stands before a `..` has to be there.
+fn absolute(location: &str) -> Result<String> {
+    let failed =
+        |e| Error::usage("cannot make the location an absolute path").with("location", location).because(e);
+    let mut path = std::path::absolute(location).map_err(failed)?;
+    let parts: Vec<Component<'_>> = path.components().collect();
+    if let Some(last) = parts.iter().rposition(|part| *part == Component::ParentDir) {
+        let before: PathBuf = parts[..=last].iter().collect();
+        // By the file system, since a part may be a link.
+        let mut real = before.canonicalize().map_err(failed)?;
+        real.extend(&parts[last + 1..]);
+        path = real;
+    }
+    path.to_str()
+        .map(str::to_owned)
+        .ok_or_else(|| Error::usage("the location is not UTF-8").with("location", location))
 }
 
 impl Folder {

@@ -85,6 +85,11 @@ fn messages() {
     }
     assert_eq!(fates(&ddl, None), ["tombstone "]);
     assert_eq!(fates(&ddl, Some(b"{\"c\":\"\xff\"}")), ["invalid_utf8 "]);
+    // Also in what no column takes.
+    assert_eq!(fate(&ddl, r#"{"c":1,"x":{"\q":1}}"#), "malformed ");
+    // What would take a thousand times its text.
+    let rows = format!("[{}]", vec!["{}"; 10_000_000].join(","));
+    assert_eq!(fate(&ddl, &rows), "too_large ");
     let nested = |depth: usize| format!(r#"{{"c":1,"x":{}{}}}"#, "[".repeat(depth), "]".repeat(depth));
     assert_eq!(fate(&ddl, &nested(63)), r#"symbol=__HIVE_DEFAULT_PARTITION__ | {"c":1}"#);
     assert_eq!(fate(&ddl, &nested(64)), "too_deep ");
@@ -118,6 +123,7 @@ fn records_in_a_message() {
 fn fields() {
     let by_name = table("int", "");
     let by_pointer = table("int", ", 'ticklake.source.c' = '/p'");
+    let through = table("int", ", 'ticklake.source.c' = '/a/p'");
     for (ddl, message, want) in [
         (&by_name, r#"{"x":{"c":9},"C":1}"#, "1"),
         (&by_name, r#"{"c":1,"C":2}"#, "1"),
@@ -130,6 +136,11 @@ fn fields() {
         (&by_name, r#"{"c":""}"#, "null"),
         (&by_pointer, r#"{"P":1,"c":2}"#, "null"),
         (&by_pointer, r#"{"P":1,"p":3}"#, "3"),
+        (&through, r#"{"a":{"p":1}}"#, "1"),
+        (&through, r#"{"a":{"p":1},"a":{}}"#, "null"),
+        (&through, r#"{"a":{"p":1},"a":7}"#, "null"),
+        (&through, r#"{"a":{},"a":{"p":2}}"#, "2"),
+        (&through, r#"{"a":[{"p":2}]}"#, "null"),
     ] {
         let want = format!("symbol=__HIVE_DEFAULT_PARTITION__ | {{\"c\":{want}}}");
         assert_eq!(fate(ddl, message), want, "{message}");
@@ -140,7 +151,9 @@ fn fields() {
 #[test]
 fn a_fate_does_not_depend_on_other_records() {
     let ddl = table("string", "");
-    let messages: [&[u8]; 8] = [
+    let long = format!(r#"{{"{}":0,"sym":"A","c":"9"}}"#, "n".repeat(300));
+    let messages: [&[u8]; 9] = [
+        long.as_bytes(),
         br#"{"sym":"A","c":"1"}"#,
         br#"{"c":"2","sym":"B"}"#,
         br#"{"sym":"A","C":"3"}"#,
@@ -390,6 +403,15 @@ fn partitions() {
     for message in [r#"{"c":1}"#, r#"{"sym":null,"c":1}"#, r#"{"sym":"","c":1}"#] {
         assert_eq!(fate(&strict, message), "null_partition symbol", "{message}");
     }
+}
+
+#[test]
+fn nested_values_have_a_limit_of_parts() {
+    let fields: Vec<String> = (0..100).map(|i| format!("f{i}:int")).collect();
+    let ddl = table(&format!("array<struct<{}>>", fields.join(",")), "");
+    let of = |elements: usize| format!("[{}]", vec!["{}"; elements].join(","));
+    assert_eq!(becomes(&ddl, &of(20_000)), "too_large");
+    assert!(becomes(&ddl, &of(100)).starts_with(r#"[{"f0":null"#));
 }
 
 #[test]
