@@ -160,6 +160,19 @@ impl Catalog for LocalCatalog {
         .await
     }
 
+    async fn has_partitions(&self, name: &TableName) -> Result<bool> {
+        let name = name.clone();
+        self.read("cannot look for partitions", move |sql| {
+            let id = find_id(sql, &name)?.ok_or_else(|| no_table(&name))?;
+            Ok(sql.query_row(
+                "SELECT EXISTS (SELECT 1 FROM partitions WHERE table_id = ?)",
+                params![id],
+                |row| row.get(0),
+            )?)
+        })
+        .await
+    }
+
     async fn partitions(&self, name: &TableName, conditions: &[Condition]) -> Result<Vec<Partition>> {
         let (name, conditions) = (name.clone(), conditions.to_vec());
         self.read("cannot read the partitions of a table", move |sql| {
@@ -240,6 +253,9 @@ fn connect(path: &Path) -> Result<Connection, Failure> {
     connection.busy_timeout(BUSY_TIMEOUT)?;
     enter_wal(&connection)?;
     connection.pragma_update(None, "synchronous", "FULL")?;
+    if connection.pragma_query_value(None, "user_version", |row| row.get::<_, i64>(0))? == VERSION {
+        return Ok(connection); // the usual case waits for no writer
+    }
     let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
     let version: i64 = transaction.pragma_query_value(None, "user_version", |row| row.get(0))?;
     match version {

@@ -64,6 +64,9 @@ pub trait Catalog: Debug + Send + Sync {
     /// Forgets a table and its partitions; its files stay. `false` where there was none.
     async fn drop_table(&self, name: &TableName) -> Result<bool>;
 
+    /// Whether a table has any partition.
+    async fn has_partitions(&self, name: &TableName) -> Result<bool>;
+
     /// The partitions that meet all conditions, by values. It may give more than those: the caller filters what it
     /// must.
     async fn partitions(&self, name: &TableName, conditions: &[Condition]) -> Result<Vec<Partition>>;

@@ -149,9 +149,13 @@ impl fmt::Display for Footer {
     }
 }
 
-/// The greatest link of a source's chain among the names in a folder: its start.
-pub(super) fn greatest<'a>(chain: &ChainSource, names: impl IntoIterator<Item = &'a str>) -> Option<i64> {
-    names.into_iter().filter_map(|name| chain.parse(name)).max()
+/// The first and the last link of a source's chain among the names in a folder: their starts.
+pub(super) fn ends<'a>(chain: &ChainSource, names: impl IntoIterator<Item = &'a str>) -> Option<(i64, i64)> {
+    let starts = names.into_iter().filter_map(|name| chain.parse(name));
+    starts.fold(None, |ends, start| match ends {
+        None => Some((start, start)),
+        Some((least, greatest)) => Some((start.min(least), start.max(greatest))),
+    })
 }
 
 #[cfg(test)]
@@ -193,11 +197,16 @@ mod tests {
         let long = chain(&"x".repeat(249), 3, 0).link_name(i64::MAX);
         assert!(long.starts_with("k-sha256.") && long.len() < 255, "{long}");
         assert_eq!(
-            greatest(
+            ends(
                 &chain("t", 3, 0),
-                ["k-t-3-00000000000000000017.parquet", "k-t-3-e9-00000000000000000099.parquet", "x"]
+                [
+                    "k-t-3-00000000000000000017.parquet",
+                    "k-t-3-e9-00000000000000000099.parquet",
+                    "x",
+                    "k-t-3-00000000000000000005.parquet"
+                ]
             ),
-            Some(17)
+            Some((5, 17))
         );
     }
 

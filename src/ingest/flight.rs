@@ -29,6 +29,16 @@ pub(super) struct Flight {
     pub landed: Result<Landed>,
 }
 
+/// How far its source was when a buffer was sealed.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct SealedAt {
+    pub assignment: u64,
+    /// Where the assignment began to read.
+    pub start: i64,
+    /// Every record of the source below it has its place.
+    pub end: i64,
+}
+
 /// All links of a job that are on their way.
 #[derive(Debug)]
 pub(super) struct Flights {
@@ -63,21 +73,26 @@ impl Flights {
         self.flying.is_empty()
     }
 
-    /// Sends a chain's rows on their way, if it has any and none is on its way already. `end`: every record of the
-    /// source below it has its place.
-    pub fn send(&mut self, buffers: &mut Buffers, id: ChainId, end: i64, assignment: u64, now: Instant) {
+    /// Sends a chain's rows on their way, if it has any and none is on its way already.
+    pub fn send(&mut self, buffers: &mut Buffers, id: ChainId, at: SealedAt, now: Instant) {
         let Some(rows) = buffers.seal(id, now) else { return };
         let chain = buffers.chain(id);
         let (side, partition) = (chain.side, chain.partition.clone());
         let bytes = rows.bytes;
         self.bytes += bytes;
-        let waiting = Waiting { chain: id, source: chain.source.clone(), assignment, held: rows.offsets[0] };
+        let waiting = Waiting {
+            chain: id,
+            source: chain.source.clone(),
+            assignment: at.assignment,
+            held: rows.offsets[0],
+        };
         let seal = Seal {
             target: self.targets[side as usize].clone(),
             partition: partition.clone(),
             chain: ChainSource { source: chain.source.clone(), epoch: self.epoch },
             rows,
-            end,
+            source_start: at.start,
+            end: at.end,
             chain_end: chain.end,
         };
         let (writes, origin, specs) = (self.writes.clone(), self.origin.clone(), self.specs.clone());

@@ -36,6 +36,7 @@ mod time;
 pub mod trial;
 mod write;
 
+use std::collections::HashSet;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -49,7 +50,7 @@ use self::register::register;
 use self::specs::Specs;
 use self::target::{Target, targets};
 use crate::catalog::Catalog;
-use crate::error::{Error, Kind, Result};
+use crate::error::{self, Error, Kind, Result};
 use crate::kafka::source::{self, Headering};
 use crate::kafka::{
     Connection, Found, FromSources, Source, SourceCommand, SourceEvent, SourceOptions, ToJob,
@@ -63,6 +64,9 @@ const LEAVE: Duration = Duration::from_secs(5);
 
 /// Arrow counts a column's bytes of text in 31 bits; a buffer may pass its limit by one record.
 const FLUSH_BYTES_MAX: usize = 1 << 30;
+
+/// Each holds a file in memory and a thread.
+const WRITES_MAX: usize = 1024;
 
 /// One ingestion job: what to read, where to write, and its limits.
 #[derive(Clone, Debug)]
@@ -128,6 +132,17 @@ impl Limits {
         if let Some((name, _)) = limits.iter().find(|(_, limit)| *limit == 0) {
             return Err(Error::usage(format!("the limit of {name} is 0: give at least 1")));
         }
+        if self.writes > WRITES_MAX {
+            return Err(Error::usage(format!("at most {WRITES_MAX} files are written at once"))
+                .with("given", self.writes));
+        }
+        if self.drain_deadline >= source::REPLY {
+            return Err(Error::usage(format!(
+                "the drain deadline is below {} s, after which a source waits no longer",
+                source::REPLY.as_secs()
+            ))
+            .with("given", format_args!("{} s", self.drain_deadline.as_secs())));
+        }
         if self.flush_bytes > FLUSH_BYTES_MAX {
             return Err(Error::usage(
                 "a file's rows are at most 1GiB in memory: lower the limit of flush bytes",
@@ -185,6 +200,14 @@ pub async fn run(
     progress: watch::Sender<Progress>,
 ) -> Result<Progress> {
     job.limits.check()?;
+    if job.group.is_empty() {
+        return Err(Error::usage("the group has no name: leave it out, or name it"));
+    }
+    for (i, topic) in job.topics.iter().enumerate() {
+        if job.topics[..i].contains(topic) {
+            return Err(Error::usage("a topic is named twice: name it once").with("topic", topic));
+        }
+    }
     let spec = Spec::from_ddl(&job.ddl)?;
     let targets = targets(&job, &spec)?;
     let (to_job, mut from_sources) = source::channels();
@@ -193,7 +216,10 @@ pub async fn run(
         let Some(found) = find(&sources, &mut from_sources, &mut stop).await? else {
             return Ok(None); // stopped before it began
         };
-        let mut pipeline = begin(&job, &spec, targets, found, &sources).await?;
+        let mut pipeline = tokio::select! {
+            begun = begin(&job, &spec, targets, found, &sources) => begun?,
+            _ = stop.wait_for(|stop| *stop) => return Ok(None),
+        };
         for source in &sources {
             let _ = source.commands.send(SourceCommand::Join); // one that is gone says why by its last event
         }
@@ -335,8 +361,10 @@ async fn finish(
     mut from: FromSources,
     within: Duration,
 ) -> Result<()> {
+    let mut pending = HashSet::new();
     for source in &sources {
-        let commits = pipeline.commits(&source.topic);
+        let commits = pipeline.last_commits(&source.topic);
+        pending.extend(commits.iter().map(|commit| commit.source.clone()));
         let _ = source.commands.send(SourceCommand::Stop(commits)); // one that is gone says why by its last event
     }
     let mut failed = None;
@@ -346,15 +374,26 @@ async fn finish(
     loop {
         let outcome = match tokio::time::timeout_at(deadline, from.events.recv()).await {
             Ok(None) => break,
-            Ok(Some(SourceEvent::Committed(outcome))) => pipeline.on_committed(outcome),
-            Ok(Some(SourceEvent::Failed(e))) => Err(e),
+            Ok(Some(SourceEvent::Committed(Ok(commits)))) => {
+                commits.iter().for_each(|commit| {
+                    pending.remove(&commit.source);
+                });
+                pipeline.on_committed(Ok(commits))
+            }
+            Ok(Some(SourceEvent::Committed(Err(e)) | SourceEvent::Failed(e))) => Err(e),
             Ok(Some(_)) => Ok(()), // a rebalance at the very end: its reply is dropped with it
             Err(e) => {
-                failed = Some(Error::new(Kind::Kafka, "the brokers do not answer").because(e));
+                failed = failed.or(Some(Error::new(Kind::Kafka, "the brokers do not answer").because(e)));
                 break;
             }
         };
         failed = failed.or(outcome.err());
+    }
+    if let Some(e) = failed.take_if(|_| pending.is_empty()) {
+        tracing::warn!(
+            error = error::chain(&e),
+            "all is committed, but a source did not leave its group well"
+        );
     }
     match failed {
         None => Ok(()),

@@ -9,7 +9,7 @@
 
 mod member;
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::{Arc, mpsc as std_mpsc};
 
 use tokio::sync::watch;
@@ -18,7 +18,7 @@ use tokio::time::{Duration, Instant, MissedTickBehavior};
 use tracing::{debug, info, warn};
 
 use super::buffer::{ChainId, Side};
-use super::flight::{Flight, Flights};
+use super::flight::{Flight, Flights, SealedAt};
 use super::frontier::Frontier;
 use super::origin::Origin;
 use super::place::Placer;
@@ -70,8 +70,8 @@ pub(super) struct Pipeline {
     numbers: HashMap<TopicPartition, u32>,
     /// Committed offsets that were confirmed. They stay when a source is revoked, as its last confirmation comes then.
     confirmed: HashMap<TopicPartition, i64>,
-    /// Topics whose source has joined its group.
-    joined: std::collections::HashSet<String>,
+    /// Topics whose source has been asked what the group has committed, and has not answered.
+    asked: HashSet<String>,
     flights: Flights,
     /// Links whose chain ends beyond what is known of the topic: the broker is being asked.
     unverified: Vec<Verify>,
@@ -91,8 +91,8 @@ struct SourceState {
     assignment: u64,
     number: u32,
     frontier: Frontier,
-    /// The high watermark at the assignment: where `Delivery::Ended` is.
-    assigned_end: i64,
+    /// Where it was started.
+    start: i64,
     /// The highest watermark that is known.
     high: i64,
     /// The offset at which a batch stops reading.
@@ -109,7 +109,8 @@ struct Verify {
 
 /// A revoke that waits for what is on its way.
 struct Leaving {
-    sources: Vec<TopicPartition>,
+    /// With their assignments: a source that came back meanwhile is not given up.
+    sources: Vec<(TopicPartition, u64)>,
     reply: Reply<Vec<Commit>>,
     deadline: Instant,
 }
@@ -137,7 +138,7 @@ impl Pipeline {
             sources: HashMap::new(),
             numbers: HashMap::new(),
             confirmed: HashMap::new(),
-            joined: std::collections::HashSet::new(),
+            asked: HashSet::new(),
             unverified: Vec::new(),
             registering: JoinSet::new(),
             leaving: Vec::new(),
@@ -160,7 +161,8 @@ impl Pipeline {
         tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let mut told = Instant::now();
         loop {
-            if *stop.borrow() && self.draining.is_none() {
+            // Also where a batch is at its end already: that drain has no deadline of its own.
+            if *stop.borrow() && self.draining.is_none_or(|drain| drain.deadline.is_none()) {
                 info!("stopping: sealing, writing, registering and committing what was read");
                 self.drain(Some(self.plan.limits.drain_deadline));
             }
@@ -183,7 +185,7 @@ impl Pipeline {
                 Some(flight) = self.flights.next() => self.on_flight(flight?)?,
                 Some(registered) = self.registering.join_next() => self.on_registered(joined(registered)?)?,
                 _ = tick.tick() => self.on_tick(),
-                changed = stop.changed(), if self.draining.is_none() && !*stop.borrow() => {
+                changed = stop.changed(), if !*stop.borrow() && self.draining.is_none_or(|d| d.deadline.is_none()) => {
                     // A sender that is gone asks for nothing any more; waiting for it would spin.
                     if changed.is_err() {
                         self.drain(Some(self.plan.limits.drain_deadline));
@@ -191,7 +193,7 @@ impl Pipeline {
                 }
                 delivery = from.deliveries.recv(), if self.is_reading() => {
                     if let Some(delivery) = delivery {
-                        self.on_delivery(delivery);
+                        self.on_delivery(delivery)?;
                     }
                 }
             }
@@ -214,7 +216,7 @@ impl Pipeline {
             rows: counts.rows,
             rejected: counts.rejected,
             skipped: counts.skipped,
-            lag_records: (!self.joined.is_empty()).then(|| self.sources.values().map(left).sum()),
+            lag_records: (!self.sources.is_empty()).then(|| self.sources.values().map(left).sum()),
             buffered_bytes: (self.placer.shelves.buffers.bytes() + self.flights.bytes()) as u64,
             ..self.progress.clone()
         }
@@ -223,10 +225,10 @@ impl Pipeline {
     async fn on_event(&mut self, event: SourceEvent) -> Result<()> {
         match event {
             SourceEvent::Found(_) => Ok(()),
-            SourceEvent::Assigned { topic, assignment, offers, reply } => {
+            SourceEvent::Assigned { assignment, offers, reply } => {
                 let starts = self.take(assignment, offers).await?;
-                self.joined.insert(topic);
                 reply.send(starts);
+                self.commit(); // where records are skipped on purpose, before a crash could skip more
                 Ok(())
             }
             SourceEvent::Revoked { sources, lost, reply } => {
@@ -234,7 +236,8 @@ impl Pipeline {
                 Ok(())
             }
             SourceEvent::Watermark { source, high } => self.verify(&source, high),
-            SourceEvent::GroupOffsets(offsets) => {
+            SourceEvent::GroupOffsets { topic, offsets } => {
+                self.asked.remove(&topic);
                 self.note_others(&offsets);
                 Ok(())
             }
@@ -248,26 +251,25 @@ impl Pipeline {
         }
     }
 
-    fn on_delivery(&mut self, delivery: Delivery) {
+    fn on_delivery(&mut self, delivery: Delivery) -> Result<()> {
         match delivery {
-            Delivery::Records(set) => self.on_records(&set),
-            Delivery::Ended { source, assignment } => {
+            Delivery::Records(set) => self.on_records(&set)?,
+            Delivery::Ended { source, assignment, offset } => {
                 if let Some(state) =
                     self.sources.get_mut(&source).filter(|s| s.assignment == assignment && !s.leaving)
                 {
-                    // Markers of transactions are offsets without a record: nothing is left below the watermark.
-                    let end = state.assigned_end.min(state.stop_at);
-                    state.frontier.advance(end);
+                    state.frontier.advance(offset.min(state.stop_at));
                 }
             }
         }
         self.keep_budget();
+        Ok(())
     }
 
-    fn on_records(&mut self, set: &RecordSet) {
-        let Some(state) = self.sources.get_mut(&set.source) else { return };
+    fn on_records(&mut self, set: &RecordSet) -> Result<()> {
+        let Some(state) = self.sources.get_mut(&set.source) else { return Ok(()) };
         if state.assignment != set.assignment || state.leaving {
-            return;
+            return Ok(());
         }
         let now = Instant::now();
         let mut full = Vec::new();
@@ -276,21 +278,36 @@ impl Pipeline {
                 state.frontier.advance(state.stop_at);
                 break;
             }
+            if record.offset < state.frontier.position() {
+                // Its rows would be taken for rows that are in a link already.
+                return Err(Error::new(
+                    Kind::Protocol,
+                    "a record came again, or after a later one: this is a bug",
+                )
+                .with("source", &set.source)
+                .with("offset", record.offset)
+                .with("read so far", state.frontier.position()));
+            }
             self.progress.records += 1;
             self.placer.place(&set.source, state.number, &record, &mut state.frontier, now);
             state.high = state.high.max(record.offset + 1);
             if !self.placer.shelves.full.is_empty() {
                 // Sealed before the next record, so that `end` is exact and no record is cut in two.
                 full.append(&mut self.placer.shelves.full);
-                let end = state.frontier.position();
+                let at = SealedAt {
+                    start: state.start,
+                    end: state.frontier.position(),
+                    assignment: state.assignment,
+                };
                 for id in full.drain(..) {
-                    self.flights.send(&mut self.placer.shelves.buffers, id, end, state.assignment, now);
+                    self.flights.send(&mut self.placer.shelves.buffers, id, at, now);
                 }
             }
         }
         if self.placer.shelves.counts.decoded() >= RECORDS_TELLING {
             self.warn_of_unmatched();
         }
+        Ok(())
     }
 
     /// Past the budget the largest buffers are sealed, so that what is left and not on its way is three quarters of it.
@@ -336,8 +353,9 @@ impl Pipeline {
     fn seal(&mut self, id: ChainId) {
         let source = &self.placer.shelves.buffers.chain(id).source;
         let Some(state) = self.sources.get(source) else { return };
-        let (end, assignment) = (state.frontier.position(), state.assignment);
-        self.flights.send(&mut self.placer.shelves.buffers, id, end, assignment, Instant::now());
+        let at =
+            SealedAt { start: state.start, end: state.frontier.position(), assignment: state.assignment };
+        self.flights.send(&mut self.placer.shelves.buffers, id, at, Instant::now());
     }
 
     fn on_flight(&mut self, flight: Flight) -> Result<()> {

@@ -7,7 +7,9 @@
 use std::collections::HashSet;
 use std::sync::Mutex;
 
+use super::start::CommitMark;
 use crate::error::{Error, Kind, Result};
+use crate::kafka::TopicPartition;
 use crate::store::Folder;
 use crate::table::{Ddl, Spec};
 
@@ -36,14 +38,48 @@ impl Specs {
     }
 
     /// Whether rows of the job's spec may follow those of every spec that ever wrote to the table: what holds where
-    /// records are read again from the beginning, and could go to other partitions than before.
-    pub async fn follow_all(&self) -> Result<()> {
+    /// records are read again from the beginning, and could go to other partitions than before. Tells whether there
+    /// are other specs than the job's.
+    pub async fn follow_all(&self) -> Result<bool> {
+        let mut others = false;
         for entry in self.folder.list().await? {
             if let Some(hash) = entry.name.strip_suffix(".sql") {
+                others |= hash != self.hash;
                 self.follow(hash).await?;
             }
         }
-        Ok(())
+        Ok(others)
+    }
+
+    /// Whether the job's spec may go on where another one ended. A value that does not fit an added column makes a
+    /// rejected record of a row, so no record may have been written under both: the last run must have ended clean.
+    pub async fn take_over(&self, mark: &CommitMark) -> Result<()> {
+        self.follow(&mark.spec).await?;
+        if mark.spec == self.hash || mark.clean {
+            return Ok(());
+        }
+        Err(self.cut_off(&mark.spec))
+    }
+
+    fn cut_off(&self, hash: &str) -> Error {
+        Error::new(
+            Kind::Protocol,
+            "the last run under another DDL was cut off, and its records could get another fate when they are read \
+             again. Run once more under that DDL, with --until-end, and then under the new one",
+        )
+        .with("that DDL", format!("{}{}", self.folder.location(), file_name(hash)))
+    }
+
+    /// Refuses to read a source's records again that were written under another spec.
+    pub fn refuse_again(&self, source: &TopicPartition) -> Error {
+        Error::new(
+            Kind::Protocol,
+            "a part of the topic was written under another DDL, and the group has no offset that says how much: its \
+             records could get another fate when they are read again. Use the group that wrote them, or say from \
+             where on with --from OFFSET|TIME|latest, or write to a new --location",
+        )
+        .with("source", source)
+        .with("those DDLs", self.folder.location())
     }
 
     pub fn hash(&self) -> &str {

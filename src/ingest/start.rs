@@ -16,13 +16,16 @@ pub(super) struct CommitMark {
     pub topic_id: String,
     pub epoch: u32,
     pub spec: String,
+    /// No link of the source ends beyond the offset: its writer had nothing on its way when it left.
+    pub clean: bool,
 }
 
 impl CommitMark {
     pub fn print(&self) -> String {
-        let Self { table, lake, cluster, topic_id, epoch, spec } = self;
+        let Self { table, lake, cluster, topic_id, epoch, spec, clean } = self;
         format!(
-            "ticklake/1 table={table} lake={lake} cluster={cluster} topic_id={topic_id} epoch={epoch} spec={spec}"
+            "ticklake/1 table={table} lake={lake} cluster={cluster} topic_id={topic_id} epoch={epoch} spec={spec} \
+             clean={clean}"
         )
     }
 
@@ -38,6 +41,7 @@ impl CommitMark {
             topic_id: next("topic_id")?,
             epoch: next("epoch")?.parse().ok()?,
             spec: next("spec")?,
+            clean: next("clean")? == "true",
         })
     }
 
@@ -55,8 +59,8 @@ impl CommitMark {
 /// Where a source starts, and why.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Start {
-    /// At the group's committed offset, which was committed under this spec.
-    Committed { offset: i64, spec: String },
+    /// At the group's committed offset.
+    Committed { offset: i64, mark: CommitMark },
     /// At the log's beginning.
     Beginning { offset: i64 },
     /// Where the user said: the records before it are skipped on purpose.
@@ -79,7 +83,7 @@ pub(super) fn start(offer: &Offer, from: From, ours: &CommitMark) -> Start {
         && let Some(mark) = CommitMark::parse(metadata)
         && ours.trusts(&mark)
     {
-        return Start::Committed { offset: *offset, spec: mark.spec };
+        return Start::Committed { offset: *offset, mark };
     }
     let low = offer.low_watermark;
     let wanted = match from {
@@ -104,6 +108,7 @@ mod tests {
             topic_id: String::new(),
             epoch: 0,
             spec: "s1".into(),
+            clean: true,
         }
     }
 
@@ -119,9 +124,8 @@ mod tests {
 
     #[test]
     fn our_own_commit_is_trusted() {
-        let spec = "s1".to_owned();
         let ours = offer(Some((42, mark().print())));
-        assert_eq!(start(&ours, From::Latest, &mark()), Start::Committed { offset: 42, spec });
+        assert_eq!(start(&ours, From::Latest, &mark()), Start::Committed { offset: 42, mark: mark() });
     }
 
     #[test]

@@ -32,6 +32,11 @@ pub(super) fn targets(job: &Job, spec: &Spec) -> Result<[Arc<Target>; 2]> {
             .with("table", &job.ddl.name)
     })?;
     let folder = job.stores.open(location)?;
+    if folder.path().as_ref().is_empty() {
+        return Err(
+            Error::usage("the location is a whole store: name a folder in it").with("location", location)
+        );
+    }
     let beside = job.stores.open(&format!("{}_rejected/", folder.location().trim_end_matches('/')))?;
     let ddl = Ddl { location: Some(folder.location().to_owned()), ..job.ddl.clone() };
     let rejected = rejected::ddl(&ddl, &beside)?;
@@ -43,12 +48,14 @@ pub(super) fn targets(job: &Job, spec: &Spec) -> Result<[Arc<Target>; 2]> {
 }
 
 impl Target {
-    /// Makes the table in the catalog where it is not there. Gives the partitions that have files already then: a table
-    /// that was dropped from the catalog, or is new to it, is to be seen whole.
+    /// Makes the table in the catalog where it is not there. Where it has no partitions, it gives those that have files
+    /// already: a table that was dropped from the catalog, or is new to it, is to be seen whole.
     pub async fn enter(&self, catalog: &dyn Catalog) -> Result<Vec<PartitionKey>> {
         if !catalog.create_table(&self.ddl).await? {
             check_columns(&self.ddl, catalog.table(&self.name).await?.as_ref())?;
-            return Ok(Vec::new());
+            if catalog.has_partitions(&self.name).await? {
+                return Ok(Vec::new());
+            }
         }
         let names: Vec<&str> = self.ddl.partitioned_by.iter().map(|c| c.name.as_str()).collect();
         let mut paths: Vec<String> = self

@@ -14,7 +14,7 @@ use parquet::file::metadata::ParquetMetaDataReader;
 use tracing::{debug, warn};
 
 use super::buffer::SealedRows;
-use super::chain::{ChainSource, Footer, greatest};
+use super::chain::{ChainSource, Footer, ends};
 use super::origin::Origin;
 use super::retry::retried;
 use super::specs::Specs;
@@ -33,6 +33,8 @@ pub(super) struct Seal {
     pub partition: PartitionKey,
     pub chain: ChainSource,
     pub rows: SealedRows,
+    /// Where the source began to be read.
+    pub source_start: i64,
     /// Every record of the source below it has its place.
     pub end: i64,
     /// Where the chain ends, if that is known.
@@ -61,7 +63,12 @@ pub(super) async fn land(seal: Seal, origin: &Origin, specs: &Specs) -> Result<L
     let folder = seal.target.folder.folder(seal.partition.path())?;
     let mut chain_end = match seal.chain_end {
         Some(end) => end,
-        None => retried("look up a chain's end", || find_end(&folder, &seal.chain, origin, specs)).await?,
+        None => {
+            retried("look up a chain's end", || {
+                find_end(&folder, &seal.chain, seal.source_start, origin, specs)
+            })
+            .await?
+        }
     };
     let target = seal.target.clone();
     let SealedRows { columns, mut offsets, .. } = seal.rows;
@@ -131,11 +138,29 @@ async fn put(
 }
 
 /// Lists the folder once and reads the chain's greatest link: where the chain ends, 0 where there is none.
-async fn find_end(folder: &Folder, chain: &ChainSource, origin: &Origin, specs: &Specs) -> Result<i64> {
+async fn find_end(
+    folder: &Folder,
+    chain: &ChainSource,
+    source_start: i64,
+    origin: &Origin,
+    specs: &Specs,
+) -> Result<i64> {
     let entries = folder.list().await?;
-    let Some(start) = greatest(chain, entries.iter().map(|entry| entry.name.as_str())) else {
+    let Some((least, start)) = ends(chain, entries.iter().map(|entry| entry.name.as_str())) else {
         return Ok(0);
     };
+    if source_start < least {
+        // Their rows would be taken for rows that are there.
+        return Err(Error::new(
+            Kind::Protocol,
+            "the first files of a chain are missing, and their records are being read again: somebody removed them. \
+             Restore them, or move the files of that source that are left out of the table's folder too",
+        )
+        .with("partition", folder.location())
+        .with("source", &chain.source)
+        .with("missing below offset", least)
+        .with("read from offset", source_start));
+    }
     let name = chain.link_name(start);
     let footer = read_footer(folder, &name, chain, start).await?.ok_or_else(|| {
         Error::new(Kind::Store, "a link was listed and is not there")

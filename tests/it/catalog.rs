@@ -80,6 +80,7 @@ async fn a_dropped_table_takes_its_partitions_along(one: &dyn Catalog, two: &dyn
     assert_eq!(one.partitions(&other.name, &[]).await.unwrap(), [partition]);
 
     assert!(one.create_table(&ddl).await.unwrap());
+    assert!(!two.has_partitions(&ddl.name).await.unwrap() && one.has_partitions(&other.name).await.unwrap());
     assert!(two.partitions(&ddl.name, &[]).await.unwrap().is_empty());
 }
 
@@ -204,6 +205,7 @@ async fn partitions_of_an_unknown_table_are_refused(one: &dyn Catalog, _: &dyn C
     let errors = [
         one.create_partitions(&name, std::slice::from_ref(&partition)).await.unwrap_err(),
         one.partitions(&name, &[]).await.unwrap_err(),
+        one.has_partitions(&name).await.unwrap_err(),
         one.find_partitions(&name, &[partition.values]).await.unwrap_err(),
     ];
     for error in errors {

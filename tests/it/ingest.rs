@@ -335,3 +335,82 @@ async fn another_cluster_is_refused_until_a_new_epoch_begins() {
     run(Job { source_epoch: 1, ..moved.job() }).await;
     assert_eq!(moved.sql("SELECT count(*), count(DISTINCT seq) FROM market.ticks").await, ["20,20"]);
 }
+
+/// Also where it was made again by hand, before the ingest.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_table_made_again_by_hand_comes_back_whole() {
+    let lake = Lake::new(1);
+    lake.send((0..3).map(|seq| tick(["A", "B", "C"][seq as usize], seq, "1.5"))).await;
+    run(lake.job()).await;
+    let ddl = Ddl::parse(TICKS).unwrap();
+    lake.catalog.drop_table(&ddl.name).await.unwrap();
+    lake.catalog
+        .create_table(&Ddl { location: lake.table().to_str().map(str::to_owned), ..ddl })
+        .await
+        .unwrap();
+    run(lake.job()).await;
+    assert_eq!(lake.sql("SELECT count(*) FROM market.ticks").await, ["3"]);
+}
+
+/// What is read again must not be taken for what is in files that somebody removed.
+#[tokio::test(flavor = "multi_thread")]
+async fn missing_first_files_of_a_chain_are_said() {
+    let lake = Lake::new(1);
+    lake.send((0..20).map(|seq| tick("A", seq, "1.5"))).await;
+    let limits = Limits { flush_rows: 10, ..Limits::default() };
+    run(Job { limits, ..lake.job() }).await;
+    let first =
+        files(&lake.table()).into_iter().find(|f| f.ends_with("-00000000000000000000.parquet")).unwrap();
+    std::fs::remove_file(lake.table().join(first)).unwrap();
+
+    let e = refused(Job { group: "other".into(), ..lake.job() }).await;
+    assert!(e.contains("first files of a chain are missing"), "{e}");
+}
+
+/// Two numbers beside each other, one of them null: no pair is taken for another.
+#[tokio::test(flavor = "multi_thread")]
+async fn partitions_of_numbers_and_nulls_are_told_apart() {
+    let lake = Lake::new(1);
+    let ddl = Ddl::parse(
+        "CREATE EXTERNAL TABLE market.ticks (a int, b int, n int) PARTITIONED BY (x string, y string) \
+         STORED AS PARQUET TBLPROPERTIES ('ticklake.partition.x' = 'identity(a)', \
+         'ticklake.partition.y' = 'identity(b)')",
+    )
+    .unwrap();
+    let values = [r#"{"a":-1,"n":1}"#, r#"{"b":-1,"n":2}"#, r#"{"a":-1,"b":-1,"n":3}"#, r#"{"n":4}"#];
+    lake.send(values.map(str::to_owned)).await;
+    run(Job { ddl, ..lake.job() }).await;
+    assert_eq!(
+        lake.sql("SELECT n, x, y FROM market.ticks ORDER BY n").await,
+        ["1,-1,", "2,,-1", "3,-1,-1", "4,,"]
+    );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn jobs_that_cannot_be_are_refused_before_they_begin() {
+    let lake = Lake::new(1);
+    let limits = Limits::default();
+    for (job, why) in [
+        (Job { topics: vec!["ticks".into(), "ticks".into()], ..lake.job() }, "named twice"),
+        (Job { group: String::new(), ..lake.job() }, "the group has no name"),
+        (Job { location: Some("/".into()), ..lake.job() }, "a whole store"),
+        (Job { limits: Limits { flush_rows: 0, ..limits }, ..lake.job() }, "flush rows is 0"),
+        (Job { limits: Limits { flush_bytes: 2 << 30, ..limits }, ..lake.job() }, "at most 1GiB"),
+        (Job { limits: Limits { writes: usize::MAX, ..limits }, ..lake.job() }, "written at once"),
+        (
+            Job { limits: Limits { drain_deadline: Duration::from_secs(120), ..limits }, ..lake.job() },
+            "below 120 s",
+        ),
+    ] {
+        let e = refused(job).await;
+        assert!(e.contains(why), "{why}: {e}");
+    }
+    assert!(!lake.table().exists());
+}
+
+/// The chain of the error that a job ends with.
+async fn refused(job: Job) -> String {
+    let (_stop, stop) = watch::channel(false);
+    let (progress, _) = watch::channel(Progress::default());
+    ticklake::error::chain(&ingest::run(job, stop, progress).await.unwrap_err())
+}

@@ -3,13 +3,15 @@
 
 use std::collections::HashMap;
 
+use bytes::Bytes;
 use tokio::time::Instant;
 use tracing::warn;
 
 use super::{Leaving, Pipeline, SourceState};
-use crate::error::Result;
-use crate::ingest::chain::ChainSource;
+use crate::error::{Error, Kind, Result};
+use crate::ingest::chain::{ChainSource, ends};
 use crate::ingest::frontier::Frontier;
+use crate::ingest::retry::retried;
 use crate::ingest::start::{CommitMark, Start, start};
 use crate::kafka::source::Reply;
 use crate::kafka::{Commit, Offer, SourceCommand, TopicPartition};
@@ -29,25 +31,28 @@ impl Pipeline {
                 (offer, start)
             })
             .collect();
-        if planned.iter().any(|(_, start)| !matches!(start, Start::Committed { .. })) {
-            self.plan.specs.follow_all().await?; // one listing, however many sources come
-        }
+        self.check_specs(&planned).await?;
         for (offer, start) in planned {
             match &start {
-                Start::Committed { spec, .. } => self.plan.specs.follow(spec).await?,
-                Start::Beginning { .. } => {}
+                Start::Committed { offset, .. } if *offset > offer.high_watermark => {
+                    return Err(beyond_the_end(&offer, *offset));
+                }
+                Start::Committed { .. } | Start::Beginning { .. } => {}
                 Start::Skip { offset, from } => self.record_gap(&offer.source, *from, *offset).await?,
             }
             let next = self.numbers.len() as u32;
             let number = *self.numbers.entry(offer.source.clone()).or_insert(next);
-            let committed = offer.committed.as_ref().map(|(offset, _)| *offset);
-            self.confirmed.insert(offer.source.clone(), committed.unwrap_or(0).min(start.offset()));
+            let confirmed = match &start {
+                Start::Committed { offset, .. } | Start::Beginning { offset } => *offset,
+                Start::Skip { from, .. } => *from,
+            };
+            self.confirmed.insert(offer.source.clone(), confirmed);
             let end = self.plan.ends.get(&offer.source).copied().unwrap_or(0);
             let state = SourceState {
                 assignment,
                 number,
                 frontier: Frontier::new(start.offset()),
-                assigned_end: offer.high_watermark,
+                start: start.offset(),
                 high: offer.high_watermark,
                 stop_at: if self.plan.until_end { end } else { i64::MAX },
                 leaving: false,
@@ -58,9 +63,39 @@ impl Pipeline {
             self.sources.insert(offer.source, state);
         }
         if !starts.is_empty() {
-            self.plan.specs.record().await?;
+            retried("keep the DDL", || self.plan.specs.record()).await?;
         }
         Ok(starts)
+    }
+
+    /// Whether the job's spec may take over where sources start.
+    async fn check_specs(&self, planned: &[(Offer, Start)]) -> Result<()> {
+        let specs = &self.plan.specs;
+        for (_, start) in planned {
+            if let Start::Committed { mark, .. } = start {
+                retried("read the DDL of the last run", || specs.take_over(mark)).await?;
+            }
+        }
+        if planned.iter().all(|(_, start)| matches!(start, Start::Committed { .. })) {
+            return Ok(());
+        }
+        let others = retried("read the table's DDLs", || specs.follow_all()).await?; // one listing, however many come
+        let anew = || planned.iter().filter(|(_, start)| matches!(start, Start::Beginning { .. }));
+        if !others || anew().next().is_none() {
+            return Ok(());
+        }
+        // Dear for a large table, and rare: its DDL has changed, and a source comes without an offset.
+        for target in &self.plan.targets {
+            let entries = retried("list the table's files", || target.folder.list_below()).await?;
+            let names = || entries.iter().filter_map(|entry| entry.name.rsplit('/').next());
+            for (offer, _) in anew() {
+                let chain = ChainSource { source: offer.source.clone(), epoch: self.plan.epoch };
+                if ends(&chain, names()).is_some() {
+                    return Err(specs.refuse_again(&offer.source));
+                }
+            }
+        }
+        Ok(())
     }
 
     /// Leaves a note of records that are skipped on purpose, where `verify` finds it.
@@ -73,7 +108,8 @@ impl Pipeline {
             "from": from, "to": to, "cluster": self.plan.origin.cluster, "why": "--from",
         });
         let gaps = self.plan.targets[0].folder.folder("_ticklake/gaps")?;
-        gaps.create(&name, note.to_string().into()).await.map(|_| ())
+        let note = Bytes::from(note.to_string());
+        retried("note the gap", || gaps.create(&name, note.clone())).await.map(|_| ())
     }
 
     /// Gives sources up: seals and writes what they have, and answers when it is durable.
@@ -83,15 +119,17 @@ impl Pipeline {
             sources.iter().for_each(|source| self.forget(source));
             return reply.send(Vec::new());
         }
-        for source in &sources {
-            if let Some(state) = self.sources.get_mut(source) {
-                state.leaving = true;
-            }
-            let ids = self.placer.shelves.buffers.with_rows(Some(source));
+        let mut leaving = Vec::with_capacity(sources.len());
+        for source in sources {
+            let ids = self.placer.shelves.buffers.with_rows(Some(&source));
             ids.into_iter().for_each(|id| self.seal(id));
+            if let Some(state) = self.sources.get_mut(&source) {
+                state.leaving = true;
+                leaving.push((source, state.assignment));
+            }
         }
         let deadline = Instant::now() + self.plan.limits.drain_deadline;
-        self.leaving.push(Leaving { sources, reply, deadline });
+        self.leaving.push(Leaving { sources: leaving, reply, deadline });
     }
 
     /// Answers revokes whose sources have nothing on its way any more, or whose deadline has come.
@@ -100,9 +138,12 @@ impl Pipeline {
             return;
         }
         let now = Instant::now();
-        for leaving in std::mem::take(&mut self.leaving) {
-            let is_clear = |source| self.sources.get(source).is_none_or(|state| state.frontier.is_clear());
-            let clear = leaving.sources.iter().all(is_clear);
+        for mut leaving in std::mem::take(&mut self.leaving) {
+            // One that came back meanwhile, as the source waited no longer for the answer, is of another assignment.
+            leaving.sources.retain(|(source, assignment)| {
+                self.sources.get(source).is_some_and(|state| state.assignment == *assignment)
+            });
+            let clear = leaving.sources.iter().all(|(source, _)| self.sources[source].frontier.is_clear());
             if !clear && now < leaving.deadline {
                 self.leaving.push(leaving);
                 continue;
@@ -111,9 +152,9 @@ impl Pipeline {
             if !clear {
                 warn!(?sources, "revoked before everything was durable: the next owner reads the rest again");
             }
-            let commits = sources.iter().filter_map(|source| self.commit_of(source)).collect();
+            let commits = sources.iter().filter_map(|(source, _)| self.last_commit_of(source)).collect();
             reply.send(commits);
-            sources.iter().for_each(|source| self.forget(source));
+            sources.iter().for_each(|(source, _)| self.forget(source));
         }
     }
 
@@ -134,9 +175,17 @@ impl Pipeline {
     }
 
     /// The offsets to commit now, of one topic.
-    pub fn commits(&self, topic: &str) -> Vec<Commit> {
-        let of_topic = self.sources.keys().filter(|source| *source.topic == *topic);
-        of_topic.filter_map(|source| self.commit_of(source)).collect()
+    fn commits(&self, topic: &str) -> Vec<Commit> {
+        self.of_topic(topic).filter_map(|source| self.commit_of(source)).collect()
+    }
+
+    /// The offsets to commit when the job ends, of one topic.
+    pub fn last_commits(&self, topic: &str) -> Vec<Commit> {
+        self.of_topic(topic).filter_map(|source| self.last_commit_of(source)).collect()
+    }
+
+    fn of_topic<'a>(&'a self, topic: &'a str) -> impl Iterator<Item = &'a TopicPartition> {
+        self.sources.keys().filter(move |source| *source.topic == *topic)
     }
 
     /// Counts a commit that went through.
@@ -152,11 +201,21 @@ impl Pipeline {
 
     /// A source's offset to commit, if it is beyond what is confirmed. One whose confirmation got lost is so asked for
     /// again, which changes nothing.
-    pub(super) fn commit_of(&self, source: &TopicPartition) -> Option<Commit> {
+    fn commit_of(&self, source: &TopicPartition) -> Option<Commit> {
         let offset = self.sources.get(source)?.frontier.committable();
         let confirmed = self.confirmed.get(source).copied().unwrap_or(-1);
         let metadata = self.mark(&source.topic).print();
         (offset > confirmed).then(|| Commit { source: source.clone(), offset, metadata })
+    }
+
+    /// A source's offset when it is given up; also one that is confirmed already, where it can be called clean now.
+    fn last_commit_of(&self, source: &TopicPartition) -> Option<Commit> {
+        let frontier = &self.sources.get(source)?.frontier;
+        if !frontier.is_clear() {
+            return self.commit_of(source);
+        }
+        let mark = CommitMark { clean: true, ..self.mark(&source.topic) };
+        Some(Commit { source: source.clone(), offset: frontier.committable(), metadata: mark.print() })
     }
 
     /// What an offset of this topic's is committed under.
@@ -168,28 +227,28 @@ impl Pipeline {
             topic_id: self.plan.origin.topic_id(topic).to_owned(),
             epoch: self.plan.epoch,
             spec: self.plan.origin.spec.clone(),
+            clean: false,
         }
     }
 
     /// A batch is at its end when every source that held records is read to there, by this member or by another,
     /// whose commits tell.
     pub(super) fn is_at_the_end(&self) -> bool {
-        let all_joined = self.plan.commands.keys().all(|topic| self.joined.contains(topic));
         self.plan.until_end
-            && all_joined
             && self.leaving.is_empty()
             && self.plan.ends.iter().all(|(source, end)| {
                 self.sources.get(source).is_some_and(|state| state.frontier.position() >= *end)
             })
     }
 
+    /// Asks each topic's source, unless it has not answered yet.
     pub(super) fn ask_for_others(&mut self) {
         let mut by_topic: HashMap<String, Vec<TopicPartition>> = HashMap::new();
         for source in self.plan.ends.keys().filter(|source| !self.sources.contains_key(*source)) {
             by_topic.entry(source.topic.to_string()).or_default().push(source.clone());
         }
         for (topic, sources) in by_topic {
-            if self.joined.contains(&topic) {
+            if self.asked.insert(topic.clone()) {
                 let _ = self.ask(&topic, SourceCommand::GroupOffsets(sources));
             }
         }
@@ -199,11 +258,24 @@ impl Pipeline {
     pub(super) fn note_others(&mut self, offsets: &[Commit]) {
         for commit in offsets {
             let mark = self.mark(&commit.source.topic);
-            let ours = CommitMark::parse(&commit.metadata).is_some_and(|theirs| mark.trusts(&theirs));
+            let ours = CommitMark::parse(&commit.metadata)
+                .is_some_and(|theirs| mark.trusts(&theirs) && mark.spec == theirs.spec);
             let done = self.plan.ends.get(&commit.source).is_some_and(|end| commit.offset >= *end);
             if ours && done && !self.sources.contains_key(&commit.source) {
                 self.plan.ends.remove(&commit.source);
             }
         }
     }
+}
+
+/// The log was cut, or is of a topic made anew on a broker that gives topics no ids.
+fn beyond_the_end(offer: &Offer, committed: i64) -> Error {
+    Error::new(
+        Kind::Protocol,
+        "the group's committed offset is beyond the end of the topic: the topic lost records, or was made anew under its \
+         old name. If it was made anew, set source.epoch (--source-epoch) one higher, which begins new chains",
+    )
+    .with("source", &offer.source)
+    .with("committed", committed)
+    .with("topic ends at", offer.high_watermark)
 }
