@@ -6,7 +6,7 @@ use std::time::Duration;
 use clap::Args;
 
 use super::terminal::Stdout;
-use super::{runtime, signals};
+use super::{block_on, signals};
 use crate::demo::{self, Job};
 use crate::error::Result;
 
@@ -26,7 +26,7 @@ pub fn run(args: &DemoArgs) -> Result<()> {
         duration: Duration::from_secs(args.seconds),
         program: std::env::args().next().unwrap_or_else(|| "ticklake".to_owned()),
     };
-    runtime()?.block_on(async {
+    block_on(async {
         signals::end_at_first()?;
         demo::run(job, &mut Stdout::by_line()).await
     })

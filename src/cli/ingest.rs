@@ -12,7 +12,7 @@ use tokio::sync::watch;
 use tokio::time::Instant;
 
 use super::terminal::{Stdout, Terminal, unwritable};
-use super::{connection, open_catalog, open_stores, runtime, setting, signals};
+use super::{block_on, connection, open_catalog, open_stores, setting, signals};
 use crate::catalog::Catalog;
 use crate::config::{Flag, Settings};
 use crate::error::{Error, Kind, Result};
@@ -101,7 +101,7 @@ impl IngestArgs {
 }
 
 pub fn run(args: &IngestArgs, settings: &Settings, terminal: &Terminal) -> Result<()> {
-    runtime()?.block_on(async {
+    block_on(async {
         let stop = signals::stop_at_first()?;
         let job = job(args, settings).await?;
         let (sender, receiver) = watch::channel(Progress::default());

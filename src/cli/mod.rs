@@ -19,7 +19,7 @@ use std::process::ExitCode;
 use std::sync::Arc;
 
 use clap::{Args, Parser, Subcommand};
-use tokio::runtime::{Builder, Runtime};
+use tokio::runtime::Builder;
 
 use crate::catalog::{Catalog, LocalCatalog};
 use crate::config::{CatalogAt, Config, Flag, Kafka, Log, Settings};
@@ -190,9 +190,14 @@ fn open_stores(settings: &Settings) -> Stores {
     Stores::new(if settings.store.fsync { Durability::Fsync } else { Durability::NoFsync })
 }
 
-fn runtime() -> Result<Runtime> {
-    Builder::new_multi_thread()
+/// Runs a command on threads of a runtime. A write that hangs when the command has ended is not waited for: what it
+/// leaves is no file of a table.
+fn block_on<T>(command: impl Future<Output = Result<T>>) -> Result<T> {
+    let runtime = Builder::new_multi_thread()
         .enable_all()
         .build()
-        .map_err(|e| Error::new(Kind::System, "cannot start the threads of the runtime").because(e))
+        .map_err(|e| Error::new(Kind::System, "cannot start the threads of the runtime").because(e))?;
+    let ended = runtime.block_on(command);
+    runtime.shutdown_background();
+    ended
 }

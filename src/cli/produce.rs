@@ -9,7 +9,7 @@ use indicatif::{HumanBytes, HumanCount, ProgressBar};
 use tokio::sync::watch;
 
 use super::terminal::Terminal;
-use super::{connection, runtime, signals};
+use super::{block_on, connection, signals};
 use crate::config::Settings;
 use crate::error::{Error, Result};
 use crate::produce::simulate::{SYMBOLS_MAX, Simulation};
@@ -76,7 +76,7 @@ fn rate(text: &str) -> Result<f64, String> {
 }
 
 pub fn run(args: &ProduceArgs, settings: &Settings, terminal: &Terminal) -> Result<()> {
-    runtime()?.block_on(async {
+    block_on(async {
         let stop = signals::stop_at_first()?;
         let job = job(args, settings)?;
         let (sender, receiver) = watch::channel(Progress::default());

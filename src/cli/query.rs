@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use clap::{Args, ValueEnum};
 
 use super::terminal::{Stdout, unwritable};
-use super::{open_existing_catalog, open_stores, runtime, signals};
+use super::{block_on, open_existing_catalog, open_stores, signals};
 use crate::config::Settings;
 use crate::error::{Error, Result};
 use crate::query::{self, Answer, Engine, Format, Limits, LocalEngine};
@@ -95,7 +95,7 @@ fn answer(
     settings: &Settings,
     ask: impl AsyncFnOnce(&LocalEngine) -> Result<Answer>,
 ) -> Result<()> {
-    runtime()?.block_on(async {
+    block_on(async {
         signals::end_at_first()?;
         let engine =
             LocalEngine::new(open_existing_catalog(settings)?, open_stores(settings), &Limits::default())?;

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use clap::{Args, Subcommand};
 
 use super::terminal::{Stdout, unwritable};
-use super::{open_catalog, open_existing_catalog, open_stores, runtime, signals};
+use super::{block_on, open_catalog, open_existing_catalog, open_stores, signals};
 use crate::catalog::{Catalog, Partition};
 use crate::config::Settings;
 use crate::error::{Error, Kind, Result};
@@ -50,7 +50,7 @@ pub struct ListArgs {
 }
 
 pub fn run(command: &TableCommand, settings: &Settings) -> Result<()> {
-    runtime()?.block_on(async {
+    block_on(async {
         signals::end_at_first()?;
         let catalog = &*match command {
             TableCommand::Create(_) => open_catalog(settings)?,

@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
 use tracing_subscriber::EnvFilter;
+use tracing_subscriber::filter::LevelFilter;
 use tracing_subscriber::fmt::MakeWriter;
 
 use crate::config::{Log, LogFormat};
@@ -23,11 +24,19 @@ impl Terminal {
     /// Starts the logs. librdkafka's come through the `log` crate, and are in them.
     pub fn start(log: &Log) -> Result<Self> {
         let terminal = Self { bars: MultiProgress::new() };
-        let filter = EnvFilter::try_new(&log.level).map_err(|e| {
-            Error::usage("the setting log.level is no filter: write a level or directives as in RUST_LOG")
-                .with("log.level", &log.level)
-                .because(e)
-        })?;
+        let refused = || {
+            Error::usage(
+                "the setting log.level is no filter: write a level (error, warn, info, debug, trace, off) or directives \
+                 as in RUST_LOG",
+            )
+            .with("log.level", &log.level)
+        };
+        // A word that is no level would be taken for the name of a target, and all else be silent.
+        let is_level = |part: &str| part.contains(['=', '[']) || part.trim().parse::<LevelFilter>().is_ok();
+        if !log.level.split(',').all(is_level) {
+            return Err(refused());
+        }
+        let filter = EnvFilter::try_new(&log.level).map_err(|e| refused().because(e))?;
         let logs = tracing_subscriber::fmt().with_env_filter(filter).with_writer(terminal.clone());
         match log.format {
             LogFormat::Text => logs.with_ansi(has_colour()).try_init(),

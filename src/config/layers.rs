@@ -52,7 +52,11 @@ impl Flag {
                 Ok(Self { name, key: vec!["kafka".to_owned(), property.to_owned()], value: value.into() })
             }
             _ => Err(Error::usage(format!(
-                "{name} takes NAME=VALUE, a property of librdkafka's; '{text}' is not"
+                "{name} takes NAME=VALUE, a property of librdkafka's; what begins with '{}' is not",
+                // What follows may be a secret.
+                text.split(|c: char| !c.is_ascii_alphanumeric() && !".-_".contains(c))
+                    .next()
+                    .unwrap_or_default()
             ))),
         }
     }

@@ -1,6 +1,7 @@
 //! Turns a CSV file with a header into JSON objects, a line each.
 
 use std::fs::File;
+use std::io::{BufReader, Read, Seek, SeekFrom};
 use std::path::{Path, PathBuf};
 
 use csv::{ErrorKind, Reader, ReaderBuilder, StringRecord};
@@ -57,11 +58,37 @@ impl CsvRecords {
     }
 }
 
+impl CsvRecords {
+    /// Whether the last record of the file has a quote without its other half: the reader takes all that follows for one
+    /// field, without a word.
+    fn is_open_quote(&self) -> Result<bool> {
+        let start = self.record.position().map_or(0, csv::Position::byte);
+        let quotes = || -> std::io::Result<usize> {
+            let mut file = BufReader::new(File::open(&self.path)?);
+            file.seek(SeekFrom::Start(start))?;
+            let mut quotes = 0;
+            for byte in file.bytes() {
+                quotes += usize::from(byte? == b'"');
+            }
+            Ok(quotes)
+        };
+        let quotes = quotes().map_err(|e| {
+            Error::usage("the CSV file cannot be read").with("file", self.path.display()).because(e)
+        })?;
+        Ok(quotes % 2 == 1)
+    }
+}
+
 impl Records for CsvRecords {
     fn fill(&mut self, batch: &mut Batch) -> Result<()> {
         while !batch.is_full() {
             if !self.reader.read_record(&mut self.record).map_err(|e| broken(&self.path, &e))? {
                 break;
+            }
+            if self.reader.is_done() && self.is_open_quote()? {
+                return Err(Error::usage("a quote in the CSV file is opened and never closed; close it")
+                    .with("file", self.path.display())
+                    .with("line", self.record.position().map_or(0, csv::Position::line)));
             }
             let key = self.key.map(|column| &self.record[column]).filter(|key| !key.is_empty());
             batch.push_with(key.map(str::as_bytes), |out| {

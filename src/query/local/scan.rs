@@ -32,7 +32,7 @@ use super::lake::external;
 use super::pruning::{Values, conditions, is_about_partitions};
 use crate::catalog::{Catalog, Partition};
 use crate::error::{Error, Kind};
-use crate::store::{Folder, Stores};
+use crate::store::{Entry, Folder, Stores};
 use crate::table::Ddl;
 use crate::table::columns::file_schema;
 
@@ -108,7 +108,7 @@ impl LakeTable {
         Ok(Partition { values: Vec::new(), location })
     }
 
-    /// Nothing is in a folder that is not there. Empty objects are markers of folders, not files.
+    /// Nothing is in a folder that is not there.
     async fn list(
         &self,
         partition: Partition,
@@ -127,7 +127,9 @@ impl LakeTable {
             let file = PartitionedFile::new_from_meta(meta).with_partition_values(values.clone());
             Ok((folder.clone(), file))
         };
-        entries.iter().filter(|entry| entry.size_bytes > 0).map(|e| file(&e.name, e.size_bytes)).collect()
+        // An empty object is a folder's marker; an empty file of ours is a lost one, and the reader says so.
+        let is_file = |entry: &&Entry| entry.size_bytes > 0 || entry.name.ends_with(".parquet");
+        entries.iter().filter(is_file).map(|e| file(&e.name, e.size_bytes)).collect()
     }
 
     /// The scan of the files of one store.
