@@ -19,7 +19,11 @@ pub(super) struct CsvRecords {
     /// Which column is the key.
     key: Option<usize>,
     record: StringRecord,
+    file_bytes: u64,
 }
+
+/// The reader does not count a byte order mark.
+const BOM_BYTES: u64 = 3;
 
 impl CsvRecords {
     /// Opens the file and reads its header. A column name that is there twice, and a key that is no column, are refused.
@@ -27,6 +31,7 @@ impl CsvRecords {
         let file = File::open(path).map_err(|e| {
             Error::usage("the CSV file cannot be opened").with("file", path.display()).because(e)
         })?;
+        let file_bytes = file.metadata().map_or(0, |metadata| metadata.len());
         let mut reader = ReaderBuilder::new().from_reader(file);
         let header = reader.headers().map_err(|e| broken(path, &e))?;
         if header.is_empty() {
@@ -54,7 +59,7 @@ impl CsvRecords {
                     .with("file", path.display())
             })?),
         };
-        Ok(Self { path: path.to_owned(), reader, heads, key, record: StringRecord::new() })
+        Ok(Self { path: path.to_owned(), reader, heads, key, record: StringRecord::new(), file_bytes })
     }
 }
 
@@ -85,7 +90,7 @@ impl Records for CsvRecords {
             if !self.reader.read_record(&mut self.record).map_err(|e| broken(&self.path, &e))? {
                 break;
             }
-            if self.reader.is_done() && self.is_open_quote()? {
+            if self.reader.position().byte() + BOM_BYTES >= self.file_bytes && self.is_open_quote()? {
                 return Err(Error::usage("a quote in the CSV file is opened and never closed; close it")
                     .with("file", self.path.display())
                     .with("line", self.record.position().map_or(0, csv::Position::line)));

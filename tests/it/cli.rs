@@ -460,3 +460,20 @@ fn the_demo_shows_rows_growing_and_how_to_query_them() {
         ["--catalog", "sqlite:ticklake-demo/catalog.db", "query", "SELECT count(*) FROM market.ticks"];
     assert_eq!(done(home.path(), &query).lines().last(), Some(sent));
 }
+
+#[test]
+fn a_log_level_that_is_none_is_refused() {
+    let home = folder();
+    for level in ["verbose", "info,nonsense"] {
+        assert!(
+            fails(ticklake(home.path(), &["table", "list"]).args(["--log-level", level]), 2).contains(level)
+        );
+    }
+}
+
+#[test]
+fn a_property_without_a_value_is_refused_and_not_repeated() {
+    let home = folder();
+    let error = fails(&mut ticklake(home.path(), &["config", "-X", "sasl.password geheim"]), 2);
+    assert!(error.contains("sasl.password") && !error.contains("geheim"), "{error}");
+}
