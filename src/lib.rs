@@ -43,6 +43,14 @@
 //! 7. Every queue, buffer and retry has a limit. Limits stop or pause a job; they never change a record's fate.
 //! 8. Fate is pure: it depends on the record and the spec, never on the clock or on other records. `DECODING.md` lists it.
 //!
+//! Where the past is not clean, a job refuses and says how to go on, rather than guess:
+//!
+//! * A table's folder notes each topic's cluster and id; another topic of that name is seen before a row is written.
+//! * A source's last commit says whether anything of it was still on its way. A new spec takes over only where not, also
+//!   if it only adds columns: a value that does not fit one makes a rejected record of what was a row.
+//! * A chain whose first links are gone is not taken for one that holds what is read again.
+//! * An end of a partition counts as the broker that was read from gave it: a follower may be behind the leader.
+//!
 //! # Words
 //!
 //! * *record*: Kafka's bytes. *row*: its meaning. `RecordBatch` is Arrow's; a batch of Kafka's is a [`kafka::RecordSet`].
