@@ -308,7 +308,17 @@ fn find_table(sql: &Transaction<'_>, name: &TableName) -> Result<Option<Table>, 
         )
         .optional()?;
     Ok(match row {
-        Some((id, ddl)) => Some(Table { id, ddl: Ddl::parse(&ddl)? }),
+        Some((id, ddl)) => {
+            let ddl = Ddl::parse(&ddl).map_err(|e| {
+                Error::new(
+                    Kind::Catalog,
+                    "the catalog's DDL of a table cannot be read: drop the table (its files stay), and make it again",
+                )
+                .with("table", name)
+                .because(e)
+            })?;
+            Some(Table { id, ddl })
+        }
         None => None,
     })
 }

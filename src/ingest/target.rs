@@ -75,14 +75,23 @@ impl Target {
     /// The id of the table's folder; `new` becomes it where it has none.
     pub async fn id(&self, new: &str) -> Result<String> {
         let folder = self.folder.folder("_ticklake")?;
-        if folder.create("id", new.to_owned().into()).await? == Create::Created {
+        let created = folder.create("id", new.to_owned().into()).await.map_err(|e| {
+            Error::new(
+                e.kind(),
+                "cannot write to the table's location: is it a folder, and may it be written to?",
+            )
+            .with("location", self.folder.location())
+            .because(e)
+        })?;
+        if created == Create::Created {
             return Ok(new.to_owned());
         }
         let found = folder.read("id").await?.map(|bytes| String::from_utf8_lossy(&bytes).trim().to_owned());
         found.filter(|id| !id.is_empty() && !id.contains(char::is_whitespace)).ok_or_else(|| {
             Error::new(
                 Kind::Store,
-                "the id of the table's folder cannot be read: it is empty, or was removed just now",
+                "the id of the table's folder cannot be read: it is empty, or was removed just now. Remove it: the \
+                 next run makes a new one, and reads the topic from its beginning (no row is doubled)",
             )
             .with("at", format!("{}id", folder.location()))
         })

@@ -19,7 +19,7 @@ use std::time::Duration;
 use tokio::sync::watch;
 use tokio::time::{Instant, MissedTickBehavior, interval, sleep_until};
 
-use crate::error::{Error, Result};
+use crate::error::{Error, Kind, Result};
 use crate::kafka::{Admin, Connection, Producer};
 use feed::Feed;
 use pace::Pace;
@@ -160,7 +160,9 @@ async fn find_topic(job: &Job) -> Result<()> {
     }
     match job.missing_topic {
         MissingTopic::Refuse => {
-            Err(Error::usage("the topic is not there; make it, or let the producer make it")
+            let told =
+                "the topic is not there: make it, or let the producer make it (--create-topic PARTITIONS)";
+            Err(Error::new(Kind::Kafka, told)
                 .with("topic", &job.topic)
                 .with("brokers", &job.connection.brokers))
         }

@@ -56,16 +56,35 @@ impl ObjectStore for LocalStore {
         }
         let path = self.inner.path_to_filesystem(location)?;
         let durability = self.durability;
+        let path_of_folder = path.parent().map(FilePath::to_owned);
         let created = tokio::task::spawn_blocking(move || create(&path, payload.as_ref(), durability))
             .await
             .map_err(|e| generic(io::Error::other(e)))?;
         match created {
             Ok(()) => Ok(PutResult { e_tag: None, version: None }),
             Err(e) if e.kind() == ErrorKind::AlreadyExists => {
+                // Its writer may not have synced the folder yet, and the caller goes on from this file.
+                let folder = path_of_folder.filter(|_| durability == Durability::Fsync);
+                tokio::task::spawn_blocking(move || sync_folder(folder.as_deref()))
+                    .await
+                    .map_err(|e| generic(io::Error::other(e)))?
+                    .map_err(generic)?;
                 Err(Error::AlreadyExists { path: location.to_string(), source: e.into() })
             }
             Err(e) if e.kind() == ErrorKind::PermissionDenied => {
                 Err(Error::PermissionDenied { path: location.to_string(), source: e.into() })
+            }
+            // What no next try gets over; a full disk may be made room on.
+            Err(e)
+                if matches!(
+                    e.kind(),
+                    ErrorKind::NotADirectory
+                        | ErrorKind::IsADirectory
+                        | ErrorKind::ReadOnlyFilesystem
+                        | ErrorKind::InvalidFilename
+                ) =>
+            {
+                Err(Error::NotSupported { source: e.into() })
             }
             Err(e) => Err(generic(e)),
         }

@@ -156,6 +156,7 @@ async fn a_failed_local_create_leaves_nothing() {
     std::fs::write(disk.path().join("file"), "").unwrap();
     let error = folder.create("file/k", bytes("x")).await.unwrap_err();
     assert_eq!(error.kind(), Kind::Store);
+    assert!(!error.is_retryable(), "a file does not become a folder");
     assert_eq!(files_in(disk.path()), ["file"]);
 }
 
