@@ -12,6 +12,7 @@
 //! One topic a consumer, since rdkafka's end-of-partition names the partition but not the topic. It does not decide
 //! where to start, nor what to commit: the job says both.
 
+mod judge;
 mod poll;
 mod rebalance;
 
