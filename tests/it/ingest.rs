@@ -250,6 +250,16 @@ async fn files_are_cut_by_rows_and_tile_the_offsets() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn files_are_cut_by_bytes() {
+    let lake = Lake::new(1);
+    lake.send((0..1000).map(|seq| tick("AAPL", seq, "1.5"))).await;
+    let limits = Limits { flush_bytes: 4 << 10, ..Limits::default() };
+    let done = run(Job { limits, ..lake.job() }).await;
+    assert!(done.files > 3, "{done:?}");
+    assert_eq!(lake.sql("SELECT count(*), count(DISTINCT seq) FROM market.ticks").await, ["1000,1000"]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_small_budget_seals_the_largest_and_loses_nothing() {
     let lake = Lake::new(1);
     lake.send((0..20_000).map(|seq| tick(&format!("S{}", seq % 50), seq, "1.5"))).await;
