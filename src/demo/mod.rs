@@ -191,7 +191,7 @@ fn farewell(job: &Job, table: &str, out: &mut dyn Write) -> Result<()> {
             "\nThe files are in {lake}. Open them with\n\
          \n  {program} --catalog sqlite:{folder}/{CATALOG} query \"SELECT count(*) FROM {table} WHERE symbol = 'AAPL'\"\
          \n  duckdb -c \"SELECT count(*) FROM read_parquet('{lake}/**/*.parquet', hive_partitioning = true)\"\
-         \n  python -c \"import pandas; print(pandas.read_parquet('{lake}').describe())\"",
+         \n  python3 -c \"import pandas; print(pandas.read_parquet('{lake}').describe())\"",
         ),
     )
 }

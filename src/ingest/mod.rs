@@ -261,7 +261,7 @@ async fn begin(
     }
     let specs = Arc::new(Specs::new(&targets[0].folder, &job.ddl, spec)?);
     for target in &targets {
-        let there = target.enter(&*job.catalog).await?;
+        let there = target.enter(&*job.catalog, &job.stores).await?;
         if !there.is_empty() {
             tracing::info!(table = %target.name, partitions = there.len(), "registering the partitions that are there");
             register(&*job.catalog, target, &there).await?;

@@ -50,6 +50,18 @@ struct Note {
 /// Takes a topic's note, or leaves one where there is none yet. A topic that is another than the noted one is refused.
 pub(super) async fn admit(table: &Folder, found: &Found, epoch: u32) -> Result<()> {
     let folder = table.folder("_ticklake/topics")?;
+    for before in 0..epoch {
+        let name = format!("{}.json", ChainSource::topic_name(&found.topic, before));
+        let note = folder.read(&name).await?.and_then(|text| serde_json::from_slice::<Note>(&text).ok());
+        let same =
+            |note: &Note| note.cluster == found.cluster && Some(&note.topic_id) == found.topic_id.as_ref();
+        if note.as_ref().is_some_and(same) {
+            return Err(Error::usage(format!(
+                "the topic is the very one that epoch {before} has read: epoch {epoch} would write each of its rows again"
+            ))
+            .with("topic", &found.topic));
+        }
+    }
     let name = ChainSource::topic_name(&found.topic, epoch);
     let name = format!("{name}.json");
     let ours = Note {
@@ -80,7 +92,7 @@ fn must_be_same(cluster: &str, our_cluster: &str, topic_id: &str, our_topic_id: 
             Kind::Protocol,
             format!(
                 "the table has files of another {what}: the offsets in it mean other records. If the topic was moved or \
-                 made anew, set source.epoch (--source-epoch) one higher, which begins new chains"
+                 made anew, set ingest.source_epoch (--source-epoch) one higher, which begins new chains"
             ),
         )
         .with("theirs", theirs)

@@ -396,7 +396,7 @@ impl Pipeline {
                 return Err(Error::new(
                     Kind::Protocol,
                     "a chain of links ends beyond the end of the topic: the topic was made anew under its old name. Set \
-                     source.epoch (--source-epoch) one higher, which begins new chains",
+                     ingest.source_epoch (--source-epoch) one higher, which begins new chains",
                 )
                 .with("source", source)
                 .with("partition", partition.path())

@@ -11,7 +11,7 @@ use super::encode::Encoder;
 use super::rejected;
 use crate::catalog::Catalog;
 use crate::error::{Error, Kind, Result};
-use crate::store::{Create, Folder};
+use crate::store::{Create, Folder, Stores};
 use crate::table::columns::file_schema;
 use crate::table::partition::parse_path;
 use crate::table::{Column, Ddl, PartitionKey, Spec, TableName};
@@ -50,11 +50,16 @@ pub(super) fn targets(job: &Job, spec: &Spec) -> Result<[Arc<Target>; 2]> {
 impl Target {
     /// Makes the table in the catalog where it is not there. Where it has no partitions, it gives those that have files
     /// already: a table that was dropped from the catalog, or is new to it, is to be seen whole.
-    pub async fn enter(&self, catalog: &dyn Catalog) -> Result<Vec<PartitionKey>> {
+    pub async fn enter(&self, catalog: &dyn Catalog, stores: &Stores) -> Result<Vec<PartitionKey>> {
         if !catalog.create_table(&self.ddl).await? {
-            check_columns(&self.ddl, catalog.table(&self.name).await?.as_ref())?;
+            let theirs = catalog.table(&self.name).await?;
+            check_columns(&self.ddl, theirs.as_ref())?;
             if catalog.has_partitions(&self.name).await? {
-                return Ok(Vec::new());
+                let theirs = theirs.and_then(|ddl| ddl.location).map(|l| stores.open(&l)).transpose()?;
+                return match theirs.filter(|theirs| theirs.location() != self.folder.location()) {
+                    None => Ok(Vec::new()),
+                    Some(theirs) => Err(elsewhere(&self.name, theirs.location(), self.folder.location())),
+                };
             }
         }
         let names: Vec<&str> = self.ddl.partitioned_by.iter().map(|c| c.name.as_str()).collect();
@@ -119,4 +124,15 @@ fn check_columns(ours: &Ddl, theirs: Option<&Ddl>) -> Result<()> {
         }
     }
     Ok(())
+}
+
+/// Rows in one folder would not be seen by who queries the other.
+fn elsewhere(table: &TableName, theirs: &str, ours: &str) -> Error {
+    Error::usage(
+        "the table has its partitions at another place: ingest with that --location, or drop the table from the catalog \
+         (ticklake table drop; its files stay), or use another --catalog",
+    )
+    .with("table", table)
+    .with("there", theirs)
+    .with("here", ours)
 }

@@ -46,6 +46,8 @@ const ANSWER: Duration = Duration::from_secs(30);
 pub const REPLY: Duration = Duration::from_secs(120);
 /// How long the first answer of a broker is waited for.
 const LOOK: Duration = Duration::from_secs(10);
+/// Questions between two commits.
+const SOON: Duration = Duration::from_secs(5);
 const POLL: Duration = Duration::from_millis(100);
 /// How long brokers that are between two leaders are asked again, and the pause between.
 const PATIENT: Duration = Duration::from_secs(45);
@@ -158,6 +160,7 @@ impl<T> Reply<T> {
 pub enum SourceCommand {
     /// The answer to `SourceEvent::Found`: join the group.
     Join,
+    /// Make sure that the topic is still the one that was found, and commit what there is to commit.
     Commit(Vec<Commit>),
     /// Ask the broker where a source ends now.
     Watermark(TopicPartition),
@@ -219,6 +222,7 @@ impl Source {
             commands: commands_receiver,
             assigned: HashMap::new(),
             paused: false,
+            topic_id: None,
             open_bytes: 0,
         };
         let thread = std::thread::Builder::new()

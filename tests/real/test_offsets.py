@@ -2,6 +2,8 @@
 that are deleted or moved back make no row double, and records that are gone from the log are an error, not a gap.
 """
 
+import signal
+
 import pytest
 from confluent_kafka import TopicPartition
 
@@ -137,3 +139,24 @@ def test_damaged_records_are_an_error(broker, cluster, ticks_table):
     assert topic in error and "cannot be read" in error
     committed = cluster.committed(ticks_table.group, topic)
     assert not committed or committed[0].offset <= 100
+
+
+@pytest.mark.parametrize("still", [True, False], ids=["while it stands still", "before its eyes"])
+def test_a_topic_made_anew_under_a_daemon_ends_it(cluster, ticks_table, ingested, still):
+    """It goes on at an offset that means another record, and the broker says nothing of it; unless it looks while the
+    new topic is shorter."""
+    topic, _ = ingested
+    daemon = ticks_table.start("daemon", topic, "--flush-age", "1h", *SHORT_SESSION)
+    until("the daemon has the partitions", lambda: cluster.assigned(ticks_table.group) == [PARTITIONS], 30, [daemon])
+    committed = {p: tp.offset for p, tp in cluster.committed(ticks_table.group, topic).items()}
+    if still:
+        daemon.signal(signal.SIGSTOP)
+    cluster.make_anew(topic, PARTITIONS)
+    cluster.send(topic, (tick.record() for tick in feed.ticks(6_000, symbols=40)))
+    daemon.signal(signal.SIGCONT)
+
+    assert daemon.wait(60) == 1
+
+    assert "--source-epoch" in daemon.log.read_text().splitlines()[-1]
+    now = cluster.committed(ticks_table.group, topic)
+    assert all(tp.offset <= committed[p] for p, tp in now.items())

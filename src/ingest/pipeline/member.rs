@@ -167,10 +167,8 @@ impl Pipeline {
         let topics: Vec<String> = self.plan.commands.keys().cloned().collect();
         for topic in topics {
             let commits = self.commits(&topic);
-            if !commits.is_empty() {
-                // A source that is gone says so by its last event.
-                let _ = self.ask(&topic, SourceCommand::Commit(commits));
-            }
+            // Also where there is none: the source looks at its topic. One that is gone says so by its last event.
+            let _ = self.ask(&topic, SourceCommand::Commit(commits));
         }
     }
 
@@ -273,7 +271,7 @@ fn beyond_the_end(offer: &Offer, committed: i64) -> Error {
     Error::new(
         Kind::Protocol,
         "the group's committed offset is beyond the end of the topic: the topic lost records, or was made anew under its \
-         old name. If it was made anew, set source.epoch (--source-epoch) one higher, which begins new chains",
+         old name. If it was made anew, set ingest.source_epoch (--source-epoch) one higher, which begins new chains",
     )
     .with("source", &offer.source)
     .with("committed", committed)

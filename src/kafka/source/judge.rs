@@ -15,7 +15,10 @@ impl Poller {
         use RDKafkaErrorCode as Code;
         let fatal = matches!(e, KafkaError::MessageConsumptionFatal(_));
         match e.rdkafka_error_code() {
-            Some(Code::AutoOffsetReset | Code::OffsetOutOfRange) => Err(End::Failed(self.out_of_range(e))),
+            Some(Code::AutoOffsetReset | Code::OffsetOutOfRange) => {
+                self.must_be_the_same_topic()?;
+                Err(End::Failed(self.out_of_range(e)))
+            }
             Some(
                 code @ (Code::UnknownTopicOrPartition
                 | Code::UnknownTopic

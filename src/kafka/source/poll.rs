@@ -10,6 +10,7 @@ use std::time::Duration;
 use rdkafka::consumer::{BaseConsumer, CommitMode, Consumer};
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::message::{BorrowedMessage, Message};
+use rdkafka::metadata::Metadata;
 use rdkafka::{Offset, TopicPartitionList};
 use tokio::sync::mpsc;
 use tokio::time::Instant;
@@ -18,7 +19,7 @@ use tracing::{debug, warn};
 use super::rebalance::{Assigned, Context, commits, offset_list, watermarks};
 use super::{
     ANSWER, Commit, Delivery, Found, Headering, LOOK, OPEN_BYTES, PATIENCE, POLL, SET_BYTES, SET_RECORDS,
-    SourceCommand, SourceEvent, SourceOptions, ToJob,
+    SOON, SourceCommand, SourceEvent, SourceOptions, ToJob,
 };
 use crate::error::{self, Error, Kind, Result};
 use crate::kafka::client::failed;
@@ -33,6 +34,8 @@ pub(super) struct Poller {
     pub(super) commands: std_mpsc::Receiver<SourceCommand>,
     pub(super) assigned: HashMap<i32, Assigned>,
     pub(super) paused: bool,
+    /// The topic's own id, as it was found; looked at again with each commit.
+    pub(super) topic_id: Option<String>,
     /// Bytes copied since all open sets were handed over: at least what they hold.
     pub(super) open_bytes: usize,
 }
@@ -85,6 +88,10 @@ impl Poller {
             Ok(list) if !offsets.is_empty() => list,
             _ => return,
         };
+        if let Err(End::Failed(e)) = self.must_be_the_same_topic() {
+            let _ = self.to.events.blocking_send(SourceEvent::Failed(e));
+            return;
+        }
         let start = Instant::now();
         let outcome = loop {
             match self.consumer.commit(&list, CommitMode::Sync) {
@@ -161,6 +168,10 @@ impl Poller {
                 self.say(SourceEvent::Watermark { source, high })
             }
             SourceCommand::Commit(offsets) => {
+                self.must_be_the_same_topic()?;
+                if offsets.is_empty() {
+                    return Ok(());
+                }
                 let asked = offset_list(&offsets).and_then(|list| {
                     self.consumer
                         .commit(&list, CommitMode::Async)
@@ -187,7 +198,7 @@ impl Poller {
     }
 
     /// Looks up the cluster and the topic, before the group is joined.
-    fn look(&self) -> Result<SourceEvent> {
+    fn look(&self) -> Result<Found> {
         let topic = &self.options.topic;
         let unreachable = |e| {
             let told = "no broker answers: are they up, and is the address right?";
@@ -212,9 +223,8 @@ impl Poller {
         let cluster = self.consumer.client().fetch_cluster_id(ANSWER).ok_or_else(|| {
             Error::new(Kind::Kafka, "the cluster does not tell its id: it must be Kafka 0.10.1 or later")
         })?;
-        // Those that metadata names are up.
-        let broker = metadata.brokers().first().map_or(0, |broker| broker.id());
-        let topic_id = topic_id(self.consumer.client(), broker, topic, ANSWER)
+        let topic_id = self
+            .find_topic_id(&metadata)
             .map_err(|e| failed("cannot read the topic's id", e).with("topic", topic))?;
         let mut ends = Vec::new();
         for partition in partitions {
@@ -224,13 +234,44 @@ impl Poller {
                 ends.push((source, high));
             }
         }
-        Ok(SourceEvent::Found(Found { topic: topic.clone(), cluster, topic_id, ends }))
+        Ok(Found { topic: topic.clone(), cluster, topic_id, ends })
+    }
+
+    fn find_topic_id(&self, metadata: &Metadata) -> Result<Option<String>, KafkaError> {
+        // Those that metadata names are up.
+        let broker = metadata.brokers().first().map_or(0, |broker| broker.id());
+        topic_id(self.consumer.client(), broker, &self.options.topic, SOON)
+    }
+
+    /// A topic that was deleted and made anew meanwhile is read on without a word, at an offset that means other
+    /// records. Brokers that do not answer just now are no reason to end.
+    pub(super) fn must_be_the_same_topic(&self) -> Result<(), End> {
+        let topic = &self.options.topic;
+        let asked = self.consumer.fetch_metadata(Some(topic), SOON).and_then(|m| self.find_topic_id(&m));
+        match (asked, &self.topic_id) {
+            (Ok(Some(now)), Some(ours)) if now != *ours => Err(End::Failed(
+                Error::new(
+                    Kind::Protocol,
+                    "the topic was deleted and made anew while it was being read: its offsets mean other records now. \
+                     Begin new chains with ingest.source_epoch (--source-epoch) one higher",
+                )
+                .with("topic", topic)
+                .with("was", ours)
+                .with("is", now),
+            )),
+            (Err(e), _) => {
+                debug!(error = %e, "cannot look at the topic's id just now");
+                Ok(())
+            }
+            _ => Ok(()),
+        }
     }
 
     /// Joins the group once the topic was found and the job is ready for it.
-    fn join(&self) -> Result<(), End> {
+    fn join(&mut self) -> Result<(), End> {
         let found = self.look().map_err(End::Failed)?;
-        self.say(found)?;
+        self.topic_id = found.topic_id.clone();
+        self.say(SourceEvent::Found(found))?;
         match self.commands.recv() {
             Ok(SourceCommand::Join) => {}
             Ok(other) => self.obey(other)?,
