@@ -1,7 +1,7 @@
 //! Turns a CSV file with a header into JSON objects, a line each.
 
 use std::fs::File;
-use std::io::{BufReader, Read, Seek, SeekFrom};
+use std::io::{Chain, Read};
 use std::path::{Path, PathBuf};
 
 use csv::{ErrorKind, Reader, ReaderBuilder, StringRecord};
@@ -13,17 +13,18 @@ use crate::error::{Error, Result};
 /// RFC 4180 with a comma, in UTF-8 (a byte order mark is skipped). Holds one record in memory.
 pub(super) struct CsvRecords {
     path: PathBuf,
-    reader: Reader<File>,
+    reader: Reader<Chain<File, &'static [u8]>>,
     /// `{"Name":`, then `,"Name":` for each further column.
     heads: Vec<Vec<u8>>,
     /// Which column is the key.
     key: Option<usize>,
     record: StringRecord,
-    file_bytes: u64,
 }
 
-/// The reader does not count a byte order mark.
-const BOM_BYTES: u64 = 3;
+/// Read behind the file as a line of its own. Where it is found in a field, that field's quote was never closed: the
+/// reader would take all that follows for one field, without a word.
+const END: &str = "\u{4}end of the file\u{4}";
+const END_LINE: &[u8] = b"\n\x04end of the file\x04";
 
 impl CsvRecords {
     /// Opens the file and reads its header. A column name that is there twice, and a key that is no column, are refused.
@@ -31,13 +32,14 @@ impl CsvRecords {
         let file = File::open(path).map_err(|e| {
             Error::usage("the CSV file cannot be opened").with("file", path.display()).because(e)
         })?;
-        let file_bytes = file.metadata().map_or(0, |metadata| metadata.len());
-        let mut reader = ReaderBuilder::new().from_reader(file);
+        // Flexible, as the end's line has one field; `fill` counts them.
+        let mut reader = ReaderBuilder::new().flexible(true).from_reader(file.chain(END_LINE));
         let header = reader.headers().map_err(|e| broken(path, &e))?;
-        if header.is_empty() {
+        if is_end(header) {
             return Err(Error::usage("the CSV file is empty; its first line has to name the columns")
                 .with("file", path.display()));
         }
+        must_be_closed(path, header)?;
         let mut heads: Vec<Vec<u8>> = Vec::new();
         for (i, name) in header.iter().enumerate() {
             if header.iter().take(i).any(|earlier| earlier == name) {
@@ -59,41 +61,25 @@ impl CsvRecords {
                     .with("file", path.display())
             })?),
         };
-        Ok(Self { path: path.to_owned(), reader, heads, key, record: StringRecord::new(), file_bytes })
-    }
-}
-
-impl CsvRecords {
-    /// Whether the last record of the file has a quote without its other half: the reader takes all that follows for one
-    /// field, without a word.
-    fn is_open_quote(&self) -> Result<bool> {
-        let start = self.record.position().map_or(0, csv::Position::byte);
-        let quotes = || -> std::io::Result<usize> {
-            let mut file = BufReader::new(File::open(&self.path)?);
-            file.seek(SeekFrom::Start(start))?;
-            let mut quotes = 0;
-            for byte in file.bytes() {
-                quotes += usize::from(byte? == b'"');
-            }
-            Ok(quotes)
-        };
-        let quotes = quotes().map_err(|e| {
-            Error::usage("the CSV file cannot be read").with("file", self.path.display()).because(e)
-        })?;
-        Ok(quotes % 2 == 1)
+        Ok(Self { path: path.to_owned(), reader, heads, key, record: StringRecord::new() })
     }
 }
 
 impl Records for CsvRecords {
     fn fill(&mut self, batch: &mut Batch) -> Result<()> {
         while !batch.is_full() {
-            if !self.reader.read_record(&mut self.record).map_err(|e| broken(&self.path, &e))? {
+            let more = self.reader.read_record(&mut self.record).map_err(|e| broken(&self.path, &e))?;
+            if !more || is_end(&self.record) {
                 break;
             }
-            if self.reader.position().byte() + BOM_BYTES >= self.file_bytes && self.is_open_quote()? {
-                return Err(Error::usage("a quote in the CSV file is opened and never closed; close it")
-                    .with("file", self.path.display())
-                    .with("line", self.record.position().map_or(0, csv::Position::line)));
+            must_be_closed(&self.path, &self.record)?;
+            if self.record.len() != self.heads.len() {
+                let told = format!(
+                    "a line of the CSV file has {} fields where the header has {}; mend the line",
+                    self.record.len(),
+                    self.heads.len()
+                );
+                return Err(at(&self.path, self.record.position(), Error::usage(told)));
             }
             let key = self.key.map(|column| &self.record[column]).filter(|key| !key.is_empty());
             batch.push_with(key.map(str::as_bytes), |out| {
@@ -108,19 +94,34 @@ impl Records for CsvRecords {
     }
 }
 
+fn is_end(record: &StringRecord) -> bool {
+    record.len() == 1 && &record[0] == END
+}
+
+fn must_be_closed(path: &Path, record: &StringRecord) -> Result<()> {
+    match record.iter().next_back() {
+        Some(last) if last.ends_with(END) => {
+            let e = Error::usage("a quote in the CSV file is opened and never closed; close it");
+            Err(at(path, record.position(), e))
+        }
+        _ => Ok(()),
+    }
+}
+
 fn broken(path: &Path, e: &csv::Error) -> Error {
     let error = match e.kind() {
-        ErrorKind::UnequalLengths { expected_len, len, .. } => Error::usage(format!(
-            "a line of the CSV file has {len} fields where the header has {expected_len}; mend the line"
-        )),
         ErrorKind::Utf8 { err, .. } => Error::usage(
             "a line of the CSV file is not UTF-8; convert the file, as with iconv -f LATIN1 -t UTF-8",
         )
         .because(err.clone()),
         _ => Error::usage("the CSV file cannot be read").because(e.to_string()),
     };
+    at(path, e.position(), error)
+}
+
+fn at(path: &Path, position: Option<&csv::Position>, error: Error) -> Error {
     let error = error.with("file", path.display());
-    match e.position() {
+    match position {
         Some(position) => error.with("line", position.line()),
         None => error,
     }

@@ -280,6 +280,32 @@ async fn a_broken_csv_line_is_named_and_the_lines_before_it_are_delivered() {
     }
 }
 
+/// A quote within a field that does not begin with one is a character as any, also in the last line.
+#[tokio::test]
+async fn a_quote_within_a_csv_field_is_kept() {
+    let cluster = Cluster::start(&[("ticks", 1)]).unwrap();
+    let file = file("a,b\n\"1\n2\",x\n3,5\" pipe");
+    run(job(cluster.connection(), csv(&file))).await.unwrap();
+    let expected = [record(None, r#"{"a":"1\n2","b":"x"}"#), record(None, r#"{"a":3,"b":"5\" pipe"}"#)];
+    assert_eq!(records_sent(&cluster).await, expected);
+}
+
+/// As `--csv <(zcat bars.csv.gz)` gives one: it has no length and is read once.
+#[tokio::test]
+async fn a_csv_file_may_be_a_pipe() {
+    let cluster = Cluster::start(&[("ticks", 1)]).unwrap();
+    let folder = tempfile::tempdir().unwrap();
+    let pipe = folder.path().join("pipe");
+    assert!(std::process::Command::new("mkfifo").arg(&pipe).status().unwrap().success());
+    let writer = std::thread::spawn({
+        let pipe = pipe.clone();
+        move || std::fs::write(pipe, "a\n1\n2\n").unwrap()
+    });
+    run(job(cluster.connection(), Source::Csv(pipe))).await.unwrap();
+    writer.join().unwrap();
+    assert_eq!(records_sent(&cluster).await, [record(None, r#"{"a":1}"#), record(None, r#"{"a":2}"#)]);
+}
+
 #[tokio::test]
 async fn a_csv_line_that_is_not_utf_8_is_named() {
     let cluster = Cluster::start(&[("ticks", 1)]).unwrap();
