@@ -50,20 +50,10 @@ struct Note {
 /// Takes a topic's note, or leaves one where there is none yet. A topic that is another than the noted one is refused.
 pub(super) async fn admit(table: &Folder, found: &Found, epoch: u32) -> Result<()> {
     let folder = table.folder("_ticklake/topics")?;
-    for before in 0..epoch {
-        let name = format!("{}.json", ChainSource::topic_name(&found.topic, before));
-        let note = folder.read(&name).await?.and_then(|text| serde_json::from_slice::<Note>(&text).ok());
-        let same =
-            |note: &Note| note.cluster == found.cluster && Some(&note.topic_id) == found.topic_id.as_ref();
-        if note.as_ref().is_some_and(same) {
-            return Err(Error::usage(format!(
-                "the topic is the very one that epoch {before} has read: epoch {epoch} would write each of its rows again"
-            ))
-            .with("topic", &found.topic));
-        }
+    if epoch > 0 {
+        must_not_be_read_yet(&folder, found, epoch).await?;
     }
-    let name = ChainSource::topic_name(&found.topic, epoch);
-    let name = format!("{name}.json");
+    let name = format!("{}.json", ChainSource::topic_name(&found.topic, epoch));
     let ours = Note {
         topic: found.topic.clone(),
         epoch,
@@ -86,6 +76,36 @@ pub(super) async fn admit(table: &Folder, found: &Found, epoch: u32) -> Result<(
         .map_err(|e| e.with("topic", &found.topic).with("noted in", at()))
 }
 
+/// A new epoch of the topic that an earlier one has read would write each of its rows again.
+async fn must_not_be_read_yet(notes: &Folder, found: &Found, epoch: u32) -> Result<()> {
+    let Some(topic_id) = &found.topic_id else { return Ok(()) };
+    let of_topic = ChainSource::topic_name(&found.topic, 0);
+    for entry in notes.list().await? {
+        if !entry.name.starts_with(&of_topic) {
+            continue;
+        }
+        // One that cannot be read is its own epoch's to complain of.
+        let note = notes.read(&entry.name).await?.and_then(|text| serde_json::from_slice::<Note>(&text).ok());
+        let is_it = |note: &Note| {
+            let Note { topic, epoch: before, cluster, topic_id: theirs } = note;
+            *before < epoch && *topic == found.topic && *cluster == found.cluster && theirs == topic_id
+        };
+        if let Some(note) = note.filter(is_it) {
+            return Err(Error::usage(format!(
+                "the topic is the very one that epoch {} has read: epoch {epoch} would write each of its rows again",
+                note.epoch
+            ))
+            .with("topic", &found.topic));
+        }
+    }
+    Ok(())
+}
+
+/// Whether two ids may be one topic's: where one is not known (empty), nothing speaks against it.
+pub(super) fn may_be_one_topic(topic_id: &str, other: &str) -> bool {
+    topic_id.is_empty() || other.is_empty() || topic_id == other
+}
+
 fn must_be_same(cluster: &str, our_cluster: &str, topic_id: &str, our_topic_id: &str) -> Result<()> {
     let other = |what: &str, theirs: &str, ours: &str| {
         Error::new(
@@ -101,8 +121,7 @@ fn must_be_same(cluster: &str, our_cluster: &str, topic_id: &str, our_topic_id: 
     if cluster != our_cluster {
         return Err(other("cluster", cluster, our_cluster));
     }
-    let known = !topic_id.is_empty() && !our_topic_id.is_empty();
-    if known && topic_id != our_topic_id {
+    if !may_be_one_topic(topic_id, our_topic_id) {
         return Err(other("topic of that name", topic_id, our_topic_id));
     }
     Ok(())

@@ -4,6 +4,7 @@
 //! chains make safe: rows that are there already are dropped. Never at the end by default (DESIGN §3.9).
 
 use super::From;
+use super::origin::may_be_one_topic;
 use crate::kafka::Offer;
 
 /// What a committed offset is for, as its metadata in Kafka (at most 4,096 bytes).
@@ -47,12 +48,11 @@ impl CommitMark {
 
     /// Whether an offset committed under `other` is one of the same table and the same records.
     pub fn trusts(&self, other: &Self) -> bool {
-        let known = !self.topic_id.is_empty() && !other.topic_id.is_empty();
         self.table == other.table
             && self.lake == other.lake
             && self.cluster == other.cluster
             && self.epoch == other.epoch
-            && (!known || self.topic_id == other.topic_id)
+            && may_be_one_topic(&self.topic_id, &other.topic_id)
     }
 }
 
