@@ -55,5 +55,7 @@ pub fn end_at_first() -> Result<()> {
 
 fn interrupted(signal: &str) -> ! {
     let e = Error::new(Kind::Interrupted, format!("interrupted by {signal}"));
+    // Held to the end, so that no log of another thread's comes after the last word.
+    let _last_word = std::io::stderr().lock();
     std::process::exit(super::end_with(&e).into())
 }

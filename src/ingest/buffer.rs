@@ -94,6 +94,9 @@ pub(super) struct Buffers {
 /// What a chain without rows costs, about: its key twice, its path, the slot.
 const CHAIN_BYTES: usize = size_of::<Chain>() + 256;
 
+/// So many ages may be of buffers that are sealed before it is worth to look for them.
+const AGES_SPARE: usize = 1024;
+
 impl Buffers {
     /// `types`: the columns of the table, then of its rejected sibling.
     pub fn new(limits: BufferLimits, types: [Vec<ColumnType>; 2]) -> Self {
@@ -161,11 +164,8 @@ impl Buffers {
     /// Appends a row of the record at `offset`.
     #[inline]
     pub fn append(&mut self, id: ChainId, row: &Row, offset: i64, now: Instant) -> Appended {
-        let opened = self.chain(id).open.is_none();
-        if opened && self.ages.len() > 2 * self.ids.len() + 1024 {
-            self.ages.retain(|(_, id, serial)| is_open(&self.chains, *id, *serial));
-        }
         let chain = self.chains[id.0 as usize].as_mut().expect("a chain is used only while it is known");
+        let opened = chain.open.is_none();
         let open = chain.open.get_or_insert_with(|| {
             self.serial += 1;
             self.ages.push_back((now, id, self.serial));
@@ -216,6 +216,10 @@ impl Buffers {
             if current {
                 aged.push(id);
             }
+        }
+        // Those that were sealed before their age wait behind one that is open for long.
+        if self.ages.len() > 2 * self.ids.len() + AGES_SPARE {
+            self.ages.retain(|(_, id, serial)| is_open(&self.chains, *id, *serial));
         }
         aged
     }

@@ -100,6 +100,13 @@ struct SourceState {
     leaving: bool,
 }
 
+impl SourceState {
+    /// What a buffer that is sealed now has of it.
+    fn sealed_at(&self) -> SealedAt {
+        SealedAt { assignment: self.assignment, start: self.start, end: self.frontier.position() }
+    }
+}
+
 struct Verify {
     side: Side,
     partition: PartitionKey,
@@ -162,7 +169,7 @@ impl Pipeline {
         let mut told = Instant::now();
         loop {
             // Also where a batch is at its end already: that drain has no deadline of its own.
-            if *stop.borrow() && self.draining.is_none_or(|drain| drain.deadline.is_none()) {
+            if *stop.borrow() && self.has_no_deadline() {
                 info!("stopping: sealing, writing, registering and committing what was read");
                 self.drain(Some(self.plan.limits.drain_deadline));
             }
@@ -185,7 +192,7 @@ impl Pipeline {
                 Some(flight) = self.flights.next() => self.on_flight(flight?)?,
                 Some(registered) = self.registering.join_next() => self.on_registered(joined(registered)?)?,
                 _ = tick.tick() => self.on_tick(),
-                changed = stop.changed(), if !*stop.borrow() && self.draining.is_none_or(|d| d.deadline.is_none()) => {
+                changed = stop.changed(), if !*stop.borrow() && self.has_no_deadline() => {
                     // A sender that is gone asks for nothing any more; waiting for it would spin.
                     if changed.is_err() {
                         self.drain(Some(self.plan.limits.drain_deadline));
@@ -294,11 +301,7 @@ impl Pipeline {
             if !self.placer.shelves.full.is_empty() {
                 // Sealed before the next record, so that `end` is exact and no record is cut in two.
                 full.append(&mut self.placer.shelves.full);
-                let at = SealedAt {
-                    start: state.start,
-                    end: state.frontier.position(),
-                    assignment: state.assignment,
-                };
+                let at = state.sealed_at();
                 for id in full.drain(..) {
                     self.flights.send(&mut self.placer.shelves.buffers, id, at, now);
                 }
@@ -353,8 +356,7 @@ impl Pipeline {
     fn seal(&mut self, id: ChainId) {
         let source = &self.placer.shelves.buffers.chain(id).source;
         let Some(state) = self.sources.get(source) else { return };
-        let at =
-            SealedAt { start: state.start, end: state.frontier.position(), assignment: state.assignment };
+        let at = state.sealed_at();
         self.flights.send(&mut self.placer.shelves.buffers, id, at, Instant::now());
     }
 
@@ -477,6 +479,11 @@ impl Pipeline {
         self.draining = Some(Drain { deadline: within.map(|within| Instant::now() + within) });
         let ids = self.placer.shelves.buffers.with_rows(None);
         ids.into_iter().for_each(|id| self.seal(id));
+    }
+
+    /// Nobody has asked it to stop yet.
+    fn has_no_deadline(&self) -> bool {
+        self.draining.is_none_or(|drain| drain.deadline.is_none())
     }
 
     fn is_drained(&self) -> bool {

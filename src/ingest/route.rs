@@ -91,19 +91,9 @@ impl Router {
                     key.extend_from_slice(&(*len as u32).to_le_bytes());
                     key.extend_from_slice(&row.text[*start..*start + *len]);
                 }
-                // After the length of no text, so that no two values have one key, however fields follow each other.
-                (Transform::Identity, Value::Int(value)) => {
-                    key.extend_from_slice(&VALUE_LEN.to_le_bytes());
-                    key.extend_from_slice(&value.to_le_bytes());
-                }
-                (Transform::Identity, Value::Wide(value)) => {
-                    key.extend_from_slice(&VALUE_LEN.to_le_bytes());
-                    key.extend_from_slice(&value.to_le_bytes());
-                }
-                (Transform::Identity, Value::Bool(value)) => {
-                    key.extend_from_slice(&VALUE_LEN.to_le_bytes());
-                    key.push(u8::from(*value));
-                }
+                (Transform::Identity, Value::Int(value)) => put_value(key, &value.to_le_bytes()),
+                (Transform::Identity, Value::Wide(value)) => put_value(key, &value.to_le_bytes()),
+                (Transform::Identity, Value::Bool(value)) => put_value(key, &[u8::from(*value)]),
                 (Transform::Identity, _) => {
                     self.take_null(at)?;
                     key.extend_from_slice(&NULL_LEN.to_le_bytes());
@@ -176,6 +166,12 @@ impl Router {
         PartitionKey::new(&names, values)
             .map_err(|e| NoPartition { reason: Reason::InvalidPartition, field: e.field })
     }
+}
+
+/// A value stands after the length of no text, so that no two have one key, however fields follow each other.
+fn put_value(key: &mut Vec<u8>, bytes: &[u8]) {
+    key.extend_from_slice(&VALUE_LEN.to_le_bytes());
+    key.extend_from_slice(bytes);
 }
 
 fn is_null(value: &Value) -> bool {

@@ -13,8 +13,9 @@ use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::message::BorrowedMessage;
 use rdkafka::types::{RDKafkaAdminOp, RDKafkaRespErr};
 
-/// A topic's own id, which a topic that is made anew under the same name does not have, as Kafka's own tools print it; `None` from a broker that has none (before Kafka 2.8). Waits for the answer
-/// of `broker`, any that is there: librdkafka would look for the controller, which the in-process cluster has none of.
+/// A topic's own id, which a topic that is made anew under the same name does not have, as Kafka's own tools print it;
+/// `None` from a broker that has none (before Kafka 2.8). Waits for the answer of `broker`, any that is there: librdkafka
+/// would look for the controller, which the in-process cluster has none of.
 pub(super) fn topic_id<C: ClientContext>(
     client: &Client<C>,
     broker: i32,

@@ -50,8 +50,8 @@ const LOOK: Duration = Duration::from_secs(10);
 const SOON: Duration = Duration::from_secs(5);
 const POLL: Duration = Duration::from_millis(100);
 /// How long brokers that are between two leaders are asked again, and the pause between.
-const PATIENT: Duration = Duration::from_secs(45);
-const PAUSE: Duration = Duration::from_millis(250);
+const ASK_AGAIN: Duration = Duration::from_secs(45);
+const ASK_PAUSE: Duration = Duration::from_millis(250);
 /// All sets that are open, of all partitions.
 const OPEN_BYTES: usize = 8 << 20;
 

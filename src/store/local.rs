@@ -56,19 +56,12 @@ impl ObjectStore for LocalStore {
         }
         let path = self.inner.path_to_filesystem(location)?;
         let durability = self.durability;
-        let path_of_folder = path.parent().map(FilePath::to_owned);
         let created = tokio::task::spawn_blocking(move || create(&path, payload.as_ref(), durability))
             .await
             .map_err(|e| generic(io::Error::other(e)))?;
         match created {
             Ok(()) => Ok(PutResult { e_tag: None, version: None }),
             Err(e) if e.kind() == ErrorKind::AlreadyExists => {
-                // Its writer may not have synced the folder yet, and the caller goes on from this file.
-                let folder = path_of_folder.filter(|_| durability == Durability::Fsync);
-                tokio::task::spawn_blocking(move || sync_folder(folder.as_deref()))
-                    .await
-                    .map_err(|e| generic(io::Error::other(e)))?
-                    .map_err(generic)?;
                 Err(Error::AlreadyExists { path: location.to_string(), source: e.into() })
             }
             Err(e) if e.kind() == ErrorKind::PermissionDenied => {
@@ -142,12 +135,14 @@ fn create<'a>(
 ) -> io::Result<()> {
     let folder = path.parent().unwrap_or(FilePath::new("/"));
     let staged = stage(folder, parts, durability)?;
-    fs::hard_link(staged.path(), path)?;
+    let linked = fs::hard_link(staged.path(), path);
     drop(staged); // its own name goes
-    if durability == Durability::Fsync {
+    // Also where another writer's file is there: it may not have synced the folder yet, and the caller goes on from it.
+    let is_there = linked.as_ref().map_or_else(|e| e.kind() == ErrorKind::AlreadyExists, |()| true);
+    if is_there && durability == Durability::Fsync {
         sync_folder(Some(folder))?;
     }
-    Ok(())
+    linked
 }
 
 /// Writes a hidden file that goes when it is dropped. Its name is random: processes of several containers may share the

@@ -16,7 +16,7 @@ use tokio::sync::mpsc;
 use tokio::time::Instant;
 use tracing::{debug, warn};
 
-use super::rebalance::{Assigned, Context, commits, offset_list, watermarks};
+use super::rebalance::{Assigned, Context, commit_now, commits, offset_list, watermarks};
 use super::{
     ANSWER, Commit, Delivery, Found, Headering, LOOK, OPEN_BYTES, PATIENCE, POLL, SET_BYTES, SET_RECORDS,
     SOON, SourceCommand, SourceEvent, SourceOptions, ToJob,
@@ -82,30 +82,24 @@ impl Poller {
     }
 
     /// Commits for the last time; a rebalance that is under way is let pass first.
-    fn commit_last(&mut self, offsets: &[Commit]) {
+    fn commit_last(&self, offsets: &[Commit]) {
         self.consumer.context().closing.store(true, Ordering::Relaxed);
-        let list = match offset_list(offsets) {
-            Ok(list) if !offsets.is_empty() => list,
-            _ => return,
-        };
+        if offsets.is_empty() {
+            return;
+        }
         if let Err(End::Failed(e)) = self.must_be_the_same_topic() {
             let _ = self.to.events.blocking_send(SourceEvent::Failed(e));
             return;
         }
         let start = Instant::now();
-        let outcome = loop {
-            match self.consumer.commit(&list, CommitMode::Sync) {
-                Err(e)
-                    if e.rdkafka_error_code() == Some(RDKafkaErrorCode::RebalanceInProgress)
-                        && start.elapsed() < ANSWER =>
-                {
-                    let _ = self.consumer.poll(POLL);
-                }
-                done => break done,
+        commit_now(&self.consumer, offsets, &self.to.events, |e| {
+            let passes = e.rdkafka_error_code() == Some(RDKafkaErrorCode::RebalanceInProgress);
+            let again = passes && start.elapsed() < ANSWER;
+            if again {
+                let _ = self.consumer.poll(POLL);
             }
-        };
-        let outcome = outcome.map_err(|e| failed("a commit of offsets failed", e)).map(|()| offsets.to_vec());
-        let _ = self.to.events.blocking_send(SourceEvent::Committed(outcome));
+            again
+        });
     }
 
     /// One poll and what follows from it.
@@ -126,6 +120,7 @@ impl Poller {
                 }
                 self.open_bytes += message.payload_len() + message.key_len();
                 match copy(&message, &mut self.assigned, open, self.options.headers) {
+                    // As if the broker had no more at hand: all that is open is handed over.
                     Polled::Record if self.open_bytes >= OPEN_BYTES => Polled::Nothing,
                     polled => polled,
                 }

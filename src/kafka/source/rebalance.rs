@@ -17,7 +17,7 @@ use tokio::sync::mpsc;
 use tokio::time::Instant;
 use tracing::{debug, info};
 
-use super::{ANSWER, Commit, Offer, PATIENT, PAUSE, REPLY, Reply, SourceEvent};
+use super::{ANSWER, ASK_AGAIN, ASK_PAUSE, Commit, Offer, REPLY, Reply, SourceEvent};
 use crate::error::{Error, Kind, Result};
 use crate::kafka::client::failed;
 use crate::kafka::hearing::Hearing;
@@ -101,7 +101,7 @@ fn patiently<T>(mut ask: impl FnMut() -> Result<T, KafkaError>) -> Result<T, Kaf
     loop {
         match ask() {
             Err(e)
-                if start.elapsed() < PATIENT
+                if start.elapsed() < ASK_AGAIN
                     && matches!(
                         e.rdkafka_error_code(),
                         Some(
@@ -120,7 +120,7 @@ fn patiently<T>(mut ask: impl FnMut() -> Result<T, KafkaError>) -> Result<T, Kaf
                     ) =>
             {
                 debug!(error = %e, "asking again");
-                std::thread::park_timeout(PAUSE);
+                std::thread::park_timeout(ASK_PAUSE);
             }
             answered => return answered,
         }
@@ -234,7 +234,7 @@ impl Context {
                 if let Ok(offsets) = answer.recv_timeout(REPLY)
                     && !lost
                 {
-                    commit_now(consumer, &offsets, &self.events);
+                    commit_now(consumer, &offsets, &self.events, |_| false);
                 }
             }
         }
@@ -256,14 +256,25 @@ pub(super) fn watermarks(consumer: &BaseConsumer<Context>, source: &TopicPartiti
         .map_err(|e| failed("cannot read a partition's watermarks", e).with("source", source))
 }
 
-/// Commits and waits for the answer, which is an event as every commit's is.
-fn commit_now(consumer: &BaseConsumer<Context>, offsets: &[Commit], events: &mpsc::Sender<SourceEvent>) {
+/// Commits and waits for the answer, which is an event as every commit's is. `again` says of a failure whether to try
+/// once more.
+pub(super) fn commit_now(
+    consumer: &BaseConsumer<Context>,
+    offsets: &[Commit],
+    events: &mpsc::Sender<SourceEvent>,
+    mut again: impl FnMut(&KafkaError) -> bool,
+) {
     if offsets.is_empty() {
         return;
     }
     let outcome = offset_list(offsets)
         .and_then(|list| {
-            consumer.commit(&list, CommitMode::Sync).map_err(|e| failed("a commit of offsets failed", e))
+            loop {
+                match consumer.commit(&list, CommitMode::Sync) {
+                    Err(e) if again(&e) => {}
+                    done => break done.map_err(|e| failed("a commit of offsets failed", e)),
+                }
+            }
         })
         .map(|()| offsets.to_vec());
     let _ = events.blocking_send(SourceEvent::Committed(outcome));
