@@ -1,4 +1,4 @@
-"""The fixtures: one broker for the session, a folder and a catalog for each test, and the logs of what failed."""
+"""The fixtures: servers for the session, a folder and a catalog for each test, and the logs of what failed."""
 
 import os
 import re
@@ -9,12 +9,17 @@ from pathlib import Path
 
 import pytest
 
-from broker import Broker, tail
+from broker import Broker
 from cluster import Cluster
+from glue import Glue
 from guard import Guard
 from program import Program, Table
+from s3 import S3
+from server import Place, running, tail
+from sql import Trino
 
 SCHEMAS = Path(__file__).parents[2] / "schemas"
+REAL = Path(os.environ.get("REAL_DIR", ""))
 MEASURED = []
 
 
@@ -33,18 +38,39 @@ def guard(tmp_path_factory):
 
 
 @pytest.fixture(scope="session")
-def broker(guard, tmp_path_factory):
-    """The broker's process. Tests share it: who makes it stand still lets it go on."""
-    real = Path(os.environ["REAL_DIR"])
-    logs = real / "logs"
+def place(guard, tmp_path_factory):
+    """Gives a server of a name where to live."""
+    logs = REAL / "logs"
     logs.mkdir(exist_ok=True)
-    folder = tmp_path_factory.mktemp("broker")
-    broker = Broker(os.environ["REAL_JAVA"], real / "kafka/libs", folder, logs / "broker.log", guard)
-    try:
-        broker.start()
+    return lambda name: Place(tmp_path_factory.mktemp(name), logs / f"{name}.log", guard)
+
+
+# The servers start when the first test asks for them, and tests share them: a test makes topics, buckets and schemas
+# of its own, and who makes a server stand still or stop lets it go on.
+
+
+@pytest.fixture(scope="session")
+def broker(place):
+    with running(Broker(place("broker"), os.environ["REAL_JAVA"], REAL / "kafka/libs")) as broker:
         yield broker
-    finally:
-        broker.stop()
+
+
+@pytest.fixture(scope="session")
+def s3(place):
+    with running(S3(place("s3"), REAL / "versitygw/versitygw")) as s3:
+        yield s3
+
+
+@pytest.fixture(scope="session")
+def glue(place):
+    with running(Glue(place("glue"))) as glue:
+        yield glue
+
+
+@pytest.fixture(scope="session")
+def trino(place, glue, s3):
+    with running(Trino(place("trino"), os.environ["REAL_TRINO_JAVA"], REAL / "trino", glue, s3)) as trino:
+        yield trino
 
 
 @pytest.fixture(scope="session")
@@ -59,7 +85,7 @@ def start_program(cluster, guard):
 
     @contextmanager
     def start(name: str, folder: Path):
-        logs = Path(os.environ["REAL_DIR"]) / "logs" / re.sub(r"[^\w.-]+", "-", name)
+        logs = REAL / "logs" / re.sub(r"[^\w.-]+", "-", name)
         shutil.rmtree(logs, ignore_errors=True)
         logs.mkdir(parents=True)
         program = Program(os.environ["TICKLAKE_BIN"], cluster.bootstrap, folder, logs, guard)

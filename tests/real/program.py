@@ -8,8 +8,8 @@ import subprocess
 from decimal import Decimal
 from pathlib import Path
 
-from broker import tail
 from guard import Guard
+from server import tail
 
 STOP_SECONDS = 40
 # The group notices soon that a process is gone which could not say so.

@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
-# Runs the tests that need real parts: Apache Kafka in KRaft mode, a Python producer, DuckDB and pyarrow as readers.
+# Runs the tests that need real parts: Apache Kafka in KRaft mode, versitygw for S3, moto for Glue, Trino for Athena, a
+# Python producer, DuckDB and pyarrow as readers.
 # Does all the set-up in the ignored target folder, once; more arguments go to pytest (tests/real/run.sh -k rejected).
 #
 #   TICKLAKE_BIN      the binary to test; default: cargo builds it
@@ -15,37 +16,26 @@ here=tests/real
 
 # --- What the machine must have -------------------------------------------------------------------------------------
 
-java_major() {
-  "$1" -version 2>&1 | sed -n 's/.* version "\([0-9]*\).*/\1/p' | head -n 1
-}
-
-# The first Java of at least 17: JAVA_HOME's, the path's, then those in the usual folders.
-find_java() {
-  local java major
-  for java in "${JAVA_HOME:-/nowhere}/bin/java" "$(command -v java || true)" \
-    /usr/lib/jvm/*/bin/java /Library/Java/JavaVirtualMachines/*/Contents/Home/bin/java; do
-    [[ -x $java ]] || continue
-    major=$(java_major "$java")
-    if [[ ${major:-0} -ge 17 ]]; then
-      echo "$java"
-      return
-    fi
-  done
-}
+source "$here/toolchains.sh"
 
 missing=()
-java=$(find_java)
+java=$(find_java 17)
 [[ -n $java ]] ||
   missing+=("java 17 or newer       Debian, Ubuntu: apt-get install openjdk-17-jre-headless    macOS: brew install openjdk")
+trino_java=$(find_java 24)
+[[ -n $trino_java ]] ||
+  missing+=("java 24 or newer       Debian, Ubuntu: apt-get install openjdk-25-jre-headless    macOS: brew install openjdk")
 command -v mvn >/dev/null ||
   missing+=("mvn (Apache Maven)     Debian, Ubuntu: apt-get install maven                      macOS: brew install maven")
+has_go ||
+  missing+=("go 1.25 or newer       Debian, Ubuntu: apt-get install golang                     macOS: brew install go")
 python3 -c 'import ensurepip, sys, venv; sys.exit(sys.version_info < (3, 10))' 2>/dev/null ||
   missing+=("python3 (3.10) + venv  Debian, Ubuntu: apt-get install python3-venv               macOS: brew install python")
 
 if [[ ${#missing[@]} -gt 0 ]]; then
   {
     echo
-    echo "=== SKIPPED: the tests with a real Kafka broker, a Python producer, DuckDB and pyarrow (tests/real) ==="
+    echo "=== SKIPPED: the tests with a real Kafka broker, S3, Glue, Trino, DuckDB and pyarrow (tests/real) ==="
     echo "    This machine has no:"
     printf '      %s\n' "${missing[@]}"
     echo "    Install that and run tests/real/run.sh again."
@@ -88,6 +78,32 @@ if ! is_there "$real/kafka/stamp" "$kafka_hash"; then
   echo "$kafka_hash" >"$real/kafka/stamp"
 fi
 
+versitygw=v1.8.0
+versitygw_made_of="$versitygw $(go version)"
+if ! is_there "$real/versitygw/stamp" "$versitygw_made_of"; then
+  echo "tests/real: building versitygw into $real/versitygw (some minutes)" >&2
+  rm -rf "$real/versitygw"
+  mkdir "$real/versitygw"
+  # It names each module that it fetches, and has no option to be quiet.
+  GOBIN=$real/versitygw go install "github.com/versity/versitygw/cmd/versitygw@$versitygw" 2>"$real/versitygw/log" ||
+    { cat "$real/versitygw/log" >&2; exit 1; }
+  echo "$versitygw_made_of" >"$real/versitygw/stamp"
+fi
+
+trino_hash=$(hash_of <"$here/trino-pom.xml")
+if ! is_there "$real/trino/stamp" "$trino_hash"; then
+  echo "tests/real: fetching Trino into $real/trino" >&2
+  rm -rf "$real/trino" "$real/trino.new"
+  # A Maven repository that goes when this is done: nothing else needs these archives of 430 MB.
+  mvn --quiet --batch-mode -Dstyle.color=never -Dmaven.repo.local="$real/trino.new/repository" \
+    --file "$here/trino-pom.xml" dependency:unpack -Dto="$real/trino.new"
+  mkdir -p "$real/trino/plugin"
+  mv "$real"/trino.new/trino-server-core-*/lib "$real/trino/lib"
+  mv "$real"/trino.new/trino-hive-* "$real/trino/plugin/hive"
+  rm -rf "$real/trino.new"
+  echo "$trino_hash" >"$real/trino/stamp"
+fi
+
 exec 9>&-
 
 if [[ -z ${TICKLAKE_BIN:-} ]]; then
@@ -100,6 +116,6 @@ if [[ ! -x $TICKLAKE_BIN ]]; then
 fi
 
 TICKLAKE_BIN=$(cd "$(dirname "$TICKLAKE_BIN")" && pwd)/$(basename "$TICKLAKE_BIN")
-export TICKLAKE_BIN REAL_DIR=$real REAL_JAVA=$java PYTHONDONTWRITEBYTECODE=1
+export TICKLAKE_BIN REAL_DIR=$real REAL_JAVA=$java REAL_TRINO_JAVA=$trino_java PYTHONDONTWRITEBYTECODE=1
 cd "$here"
 exec "$real/venv/bin/python" -m pytest "$@"

@@ -9,8 +9,8 @@ import pytest
 
 import feed
 import readers
-from broker import free_ports
 from program import SHORT_SESSION, Table
+from server import free_ports
 from wait import until
 
 FLUSH_AGE_SECONDS = 2

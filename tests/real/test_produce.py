@@ -8,7 +8,7 @@ import pytest
 import bars
 import feed
 import readers
-from broker import free_ports
+from server import free_ports
 
 
 
