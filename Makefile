@@ -2,7 +2,7 @@
 #
 #   make demo    builds the program and runs the whole system in one process
 #   make test    all tests, those with a real Kafka broker included
-#   make check   format, lints, docs, licences and sources of dependencies
+#   make check   format, lints, docs, licences and sources of dependencies, the AWS template
 #
 # demo and test share one build of the dev profile: nothing here builds another (tests/one_build.sh).
 
@@ -28,3 +28,4 @@ check:
 	cargo clippy --locked --all-targets -- -D warnings
 	RUSTDOCFLAGS="-D warnings" cargo doc --locked --no-deps --document-private-items
 	tests/deny.sh
+	tests/cfn.sh

