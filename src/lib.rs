@@ -60,6 +60,7 @@
 //! * *high watermark*, *lag*: the broker's.
 //! * *rejected*: no row, but kept in the sibling table `<name>_rejected`. *skipped*: not meant for the table.
 
+pub mod aws;
 pub mod catalog;
 pub mod cli;
 pub mod config;
@@ -67,6 +68,7 @@ pub mod demo;
 pub mod error;
 pub mod ingest;
 pub mod kafka;
+pub mod metrics;
 pub mod produce;
 pub mod query;
 pub mod store;

@@ -14,7 +14,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use rusqlite::{Connection, ErrorCode, OptionalExtension, Transaction, TransactionBehavior, params};
 
-use super::{Catalog, Condition, Op, Partition, Registered};
+use super::{Catalog, Condition, Op, Partition, Registered, no_table, wrong_count};
 use crate::error::{Error, Kind, Result};
 use crate::table::{Ddl, TableName};
 
@@ -366,18 +366,6 @@ fn from_json(text: &str) -> Result<Vec<String>> {
         .with("values", text)
         .because(e)
     })
-}
-
-fn no_table(name: &TableName) -> Error {
-    Error::new(Kind::Catalog, "the catalog has no such table: make it with `ticklake table create`")
-        .with("table", name)
-}
-
-fn wrong_count(name: &TableName, values: &[String], columns: usize) -> Error {
-    Error::new(Kind::Catalog, "a partition has one value for each partition column of its table")
-        .with("table", name)
-        .with("partition columns", columns)
-        .with("values", to_json(values))
 }
 
 fn failed(what: &str, path: &Path) -> Error {

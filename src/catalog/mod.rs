@@ -2,15 +2,17 @@
 //!
 //! Does not own the files: nothing here reads or writes a store.
 
+mod glue;
 mod local;
 
 use std::fmt::Debug;
 
 use async_trait::async_trait;
 
+pub use glue::{GlueCatalog, GlueOptions};
 pub use local::LocalCatalog;
 
-use crate::error::{Error, Result};
+use crate::error::{Error, Kind, Result};
 use crate::table::{Ddl, TableName};
 
 /// One partition of a table.
@@ -77,4 +79,16 @@ pub trait Catalog: Debug + Send + Sync {
     /// Adds partitions, any number; the answers are in their order. Not atomic: some may be there and others not.
     /// A partition that exists is left as it is.
     async fn create_partitions(&self, name: &TableName, partitions: &[Partition]) -> Result<Vec<Registered>>;
+}
+
+fn no_table(name: &TableName) -> Error {
+    Error::new(Kind::Catalog, "the catalog has no such table: make it with `ticklake table create`")
+        .with("table", name)
+}
+
+fn wrong_count(name: &TableName, values: &[String], columns: usize) -> Error {
+    Error::new(Kind::Catalog, "a partition has one value for each partition column of its table")
+        .with("table", name)
+        .with("partition columns", columns)
+        .with("values", format_args!("{values:?}"))
 }

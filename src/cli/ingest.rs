@@ -12,11 +12,12 @@ use tokio::sync::watch;
 use tokio::time::Instant;
 
 use super::terminal::{Stdout, Terminal, unwritable};
-use super::{block_on, connection, open_catalog, open_stores, setting, signals};
+use super::{Lake, block_on, connection, open, setting, signals};
 use crate::catalog::Catalog;
 use crate::config::{Flag, Settings};
 use crate::error::{Error, Kind, Result};
 use crate::ingest::{self, Job, Progress};
+use crate::metrics::{self, JobName};
 use crate::table::{Ddl, TableName};
 
 /// How often a job without a bar logs how it goes.
@@ -64,6 +65,9 @@ pub struct IngestArgs {
     /// Do not wait for the disk: a power cut may tear a file
     #[arg(long)]
     no_fsync: bool,
+    /// Serve Prometheus' /metrics, and /healthz, at this address; port 0 takes a free one
+    #[arg(long, value_name = "HOST:PORT")]
+    metrics: Option<String>,
     /// The summary at the end: text on stderr, or JSON on stdout
     #[arg(long, value_enum, default_value_t = Summary::Text, value_name = "FORMAT")]
     summary: Summary,
@@ -92,6 +96,7 @@ impl IngestArgs {
             setting("--flush-age", "ingest.flush_age", &self.flush_age),
             setting("--memory", "ingest.memory", &self.memory),
             setting("--workers", "ingest.workers", &self.workers),
+            setting("--metrics", "ingest.metrics", &self.metrics),
             no_fsync,
         ]
         .into_iter()
@@ -105,6 +110,11 @@ pub fn run(args: &IngestArgs, settings: &Settings, terminal: &Terminal) -> Resul
         let stop = signals::stop_at_first()?;
         let job = job(args, settings).await?;
         let (sender, receiver) = watch::channel(Progress::default());
+        if let Some(address) = &settings.ingest.metrics {
+            let name = JobName { table: job.ddl.name.to_string(), group: job.group.clone() };
+            let address = metrics::serve(address, name, receiver.clone()).await?;
+            tracing::info!(%address, "serving /metrics and /healthz");
+        }
         let shown = match args.until_end {
             true => tokio::spawn(draw(receiver, bar(terminal))),
             false => tokio::spawn(log(receiver)),
@@ -127,7 +137,7 @@ async fn job(args: &IngestArgs, settings: &Settings) -> Result<Job> {
         return Err(missing("no topic is named: give --topic, or set ingest.topics"));
     }
     let connection = connection(&settings.kafka)?;
-    let catalog = open_catalog(settings)?;
+    let Lake { catalog, stores } = open(settings).await?;
     let ddl = find_table(table, &catalog, settings).await?;
     Ok(Job {
         connection,
@@ -135,7 +145,7 @@ async fn job(args: &IngestArgs, settings: &Settings) -> Result<Job> {
         group: ours.group.clone().unwrap_or_else(|| format!("ticklake-{}", ddl.name)),
         ddl,
         location: ours.location.clone(),
-        stores: open_stores(settings),
+        stores,
         catalog,
         from: ours.from,
         until_end: args.until_end,

@@ -21,7 +21,8 @@ use std::sync::Arc;
 use clap::{Args, Parser, Subcommand};
 use tokio::runtime::Builder;
 
-use crate::catalog::{Catalog, LocalCatalog};
+use crate::aws::Aws;
+use crate::catalog::{Catalog, GlueCatalog, LocalCatalog};
 use crate::config::{CatalogAt, Config, Flag, Kafka, Log, Settings};
 use crate::error::{self, Error, Kind, Result};
 use crate::kafka::Connection;
@@ -52,8 +53,14 @@ struct Globals {
     #[arg(short = 'X', long = "kafka", global = true, value_name = "NAME=VALUE")]
     kafka: Vec<String>,
     /// Where tables are named [default: sqlite:ticklake.db]
-    #[arg(long, global = true, value_name = "sqlite:FILE")]
+    #[arg(long, global = true, value_name = "sqlite:FILE|glue")]
     catalog: Option<String>,
+    /// The AWS region, for S3, Glue and Athena [default: AWS_REGION, or the profile's]
+    #[arg(long, global = true)]
+    region: Option<String>,
+    /// The AWS profile [default: AWS_PROFILE]
+    #[arg(long, global = true)]
+    profile: Option<String>,
     /// How logs are written to stderr [default: text]
     #[arg(long, global = true, value_name = "FORMAT", value_parser = ["text", "json"])]
     log_format: Option<String>,
@@ -85,8 +92,11 @@ impl Cli {
     /// All layers of settings, with this command's flags on top.
     pub fn config(&self) -> Result<Config> {
         let mut flags = self.globals.flags()?;
-        if let Command::Ingest(args) = &self.command {
-            flags.extend(args.flags());
+        match &self.command {
+            Command::Ingest(args) => flags.extend(args.flags()),
+            Command::Query(args) => flags.extend(args.flags()),
+            Command::Preview(args) => flags.extend(args.flags()),
+            _ => {}
         }
         Config::load(self.globals.config.as_deref(), std::env::vars_os(), flags)
     }
@@ -101,8 +111,8 @@ impl Command {
             Self::Demo(args) => demo::run(args),
             Self::Produce(args) => produce::run(args, settings, &terminal),
             Self::Ingest(args) => ingest::run(args, settings, &terminal),
-            Self::Query(args) => query::run(args, settings),
-            Self::Preview(args) => query::preview(args, settings),
+            Self::Query(args) => query::run(args, settings, &terminal),
+            Self::Preview(args) => query::preview(args, settings, &terminal),
             Self::Table(command) => table::run(command, settings),
             Self::Config(args) => config::run(args, config),
         }
@@ -146,6 +156,8 @@ impl Globals {
         }
         flags.extend(setting("--brokers", "kafka.brokers", &self.brokers));
         flags.extend(setting("--catalog", "catalog", &self.catalog));
+        flags.extend(setting("--region", "aws.region", &self.region));
+        flags.extend(setting("--profile", "aws.profile", &self.profile));
         flags.extend(setting("--log-format", "log.format", &self.log_format));
         flags.extend(setting("--log-level", "log.level", &self.log_level));
         Ok(flags)
@@ -168,26 +180,36 @@ fn connection(kafka: &Kafka) -> Result<Connection> {
     Ok(Connection { brokers: kafka.brokers.clone(), properties: kafka.properties.clone() })
 }
 
-fn open_catalog(settings: &Settings) -> Result<Arc<dyn Catalog>> {
-    let CatalogAt::Sqlite(file) = &settings.catalog;
-    Ok(Arc::new(LocalCatalog::open(file)?))
+/// What a command works on. Each part is shared by all that the command does.
+struct Lake {
+    catalog: Arc<dyn Catalog>,
+    stores: Stores,
 }
 
-/// The catalog of a command that only looks: a name that was mistyped must not become an empty catalog.
-fn open_existing_catalog(settings: &Settings) -> Result<Arc<dyn Catalog>> {
-    let CatalogAt::Sqlite(file) = &settings.catalog;
-    if !file.exists() {
+/// Opens the catalog and the stores; a SQLite catalog is made where none is.
+async fn open(settings: &Settings) -> Result<Lake> {
+    let aws = Aws::new(settings.aws.options());
+    let catalog: Arc<dyn Catalog> = match &settings.catalog {
+        CatalogAt::Sqlite(file) => Arc::new(LocalCatalog::open(file)?),
+        CatalogAt::Glue => Arc::new(GlueCatalog::open(&settings.glue.options(), &aws).await?),
+    };
+    let durability = if settings.store.fsync { Durability::Fsync } else { Durability::NoFsync };
+    let stores = Stores::new(durability).with_s3(settings.s3.options(), aws);
+    Ok(Lake { catalog, stores })
+}
+
+/// As `open`, for a command that only looks: a name that was mistyped must not become an empty catalog.
+async fn open_existing(settings: &Settings) -> Result<Lake> {
+    if let CatalogAt::Sqlite(file) = &settings.catalog
+        && !file.exists()
+    {
         return Err(Error::new(
             Kind::Catalog,
             "the catalog is not there: name it with --catalog sqlite:FILE; `ingest` and `table create` make one",
         )
         .with("catalog", format_args!("sqlite:{}", file.display())));
     }
-    open_catalog(settings)
-}
-
-fn open_stores(settings: &Settings) -> Stores {
-    Stores::new(if settings.store.fsync { Durability::Fsync } else { Durability::NoFsync })
+    open(settings).await
 }
 
 /// Runs a command on threads of a runtime. A write that hangs when the command has ended is not waited for: what it

@@ -2,14 +2,17 @@
 
 use std::io::{IsTerminal, Read, Write};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use clap::{Args, ValueEnum};
+use indicatif::HumanBytes;
 
-use super::terminal::{Stdout, unwritable};
-use super::{block_on, open_existing_catalog, open_stores, signals};
-use crate::config::Settings;
+use super::terminal::{Stdout, Terminal, unwritable};
+use super::{Lake, block_on, open_existing, setting, signals};
+use crate::aws::Aws;
+use crate::config::{Flag, Settings};
 use crate::error::{Error, Result};
-use crate::query::{self, Answer, Engine, Format, Limits, LocalEngine};
+use crate::query::{self, Answer, AthenaEngine, Engine, Format, Limits, LocalEngine, Scanned};
 use crate::table::TableName;
 
 #[derive(Debug, Args)]
@@ -20,6 +23,8 @@ pub struct QueryArgs {
     /// A file with the statement; - is stdin
     #[arg(short, long)]
     file: Option<PathBuf>,
+    #[command(flatten)]
+    engine: EngineArgs,
     #[command(flatten)]
     output: OutputArgs,
 }
@@ -32,7 +37,69 @@ pub struct PreviewArgs {
     #[arg(long, default_value_t = 10, value_name = "N")]
     limit: usize,
     #[command(flatten)]
+    engine: EngineArgs,
+    #[command(flatten)]
     output: OutputArgs,
+}
+
+#[derive(Debug, Args)]
+struct EngineArgs {
+    /// What runs the query: this process, or AWS Athena over Glue's catalog
+    #[arg(long, value_enum, default_value_t = EngineArg::Local)]
+    engine: EngineArg,
+    /// Athena's workgroup [default: primary]
+    #[arg(long, value_name = "NAME")]
+    workgroup: Option<String>,
+    /// Athena's database for names without one [default: default]
+    #[arg(long, value_name = "DB")]
+    database: Option<String>,
+    /// Where Athena puts its results, if the workgroup does not say it
+    #[arg(long, value_name = "s3://…")]
+    output: Option<String>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+enum EngineArg {
+    Local,
+    Athena,
+}
+
+impl EngineArgs {
+    fn flags(&self) -> Vec<Flag> {
+        let settings = [
+            setting("--workgroup", "athena.workgroup", &self.workgroup),
+            setting("--database", "athena.database", &self.database),
+            setting("--output", "athena.output", &self.output),
+        ];
+        settings.into_iter().flatten().collect()
+    }
+
+    async fn open(&self, settings: &Settings) -> Result<Arc<dyn Engine>> {
+        Ok(match self.engine {
+            EngineArg::Local => {
+                let Lake { catalog, stores } = open_existing(settings).await?;
+                Arc::new(LocalEngine::new(catalog, stores, &Limits::default())?)
+            }
+            EngineArg::Athena => {
+                let aws = Aws::new(settings.aws.options());
+                Arc::new(AthenaEngine::open(settings.athena.options(), &aws).await?)
+            }
+        })
+    }
+}
+
+impl QueryArgs {
+    /// Those that are settings.
+    pub fn flags(&self) -> Vec<Flag> {
+        self.engine.flags()
+    }
+}
+
+impl PreviewArgs {
+    /// Those that are settings.
+    pub fn flags(&self) -> Vec<Flag> {
+        self.engine.flags()
+    }
 }
 
 #[derive(Debug, Args)]
@@ -64,7 +131,7 @@ impl OutputArgs {
     }
 }
 
-pub fn run(args: &QueryArgs, settings: &Settings) -> Result<()> {
+pub fn run(args: &QueryArgs, settings: &Settings, terminal: &Terminal) -> Result<()> {
     let sql = match (&args.sql, &args.file) {
         (Some(sql), _) => sql.clone(),
         (None, Some(file)) => read(file)?,
@@ -72,11 +139,15 @@ pub fn run(args: &QueryArgs, settings: &Settings) -> Result<()> {
             return Err(Error::usage("no statement: write it as the argument, or name its file with -f"));
         }
     };
-    answer(&args.output, settings, async |engine: &LocalEngine| engine.query(&sql).await)
+    answer(&args.engine, &args.output, settings, terminal, async |engine: &dyn Engine| {
+        engine.query(&sql).await
+    })
 }
 
-pub fn preview(args: &PreviewArgs, settings: &Settings) -> Result<()> {
-    answer(&args.output, settings, async |engine: &LocalEngine| engine.preview(&args.name, args.limit).await)
+pub fn preview(args: &PreviewArgs, settings: &Settings, terminal: &Terminal) -> Result<()> {
+    answer(&args.engine, &args.output, settings, terminal, async |engine: &dyn Engine| {
+        engine.preview(&args.name, args.limit).await
+    })
 }
 
 fn read(file: &Path) -> Result<String> {
@@ -91,17 +162,24 @@ fn read(file: &Path) -> Result<String> {
 
 /// Asks the engine and prints the rows as they come.
 fn answer(
+    engine: &EngineArgs,
     output: &OutputArgs,
     settings: &Settings,
-    ask: impl AsyncFnOnce(&LocalEngine) -> Result<Answer>,
+    terminal: &Terminal,
+    ask: impl AsyncFnOnce(&dyn Engine) -> Result<Answer>,
 ) -> Result<()> {
     block_on(async {
-        signals::end_at_first()?;
-        let engine =
-            LocalEngine::new(open_existing_catalog(settings)?, open_stores(settings), &Limits::default())?;
-        let answer = ask(&engine).await?;
+        let engine = engine.open(settings).await?;
+        let cancelled = engine.clone();
+        signals::end_at_first_after(async move { cancelled.cancel().await })?;
+        let answer = ask(&*engine).await?;
+        let scanned = answer.scanned;
         let mut out = Stdout::buffered();
         query::print(answer, output.format(), &mut out).await?;
-        out.flush().map_err(unwritable)
+        out.flush().map_err(unwritable)?;
+        if let Some(Scanned { bytes, dollars }) = scanned {
+            terminal.say(&format!("{} scanned, ${dollars:.6}", HumanBytes(bytes)));
+        }
+        Ok(())
     })
 }

@@ -3,10 +3,15 @@
 //! A job that drains (`ingest`, `produce`) is told once and ends by itself, with 0; told again, the process ends at
 //! once. Any other command just ends, and says that it was interrupted.
 
+use std::time::Duration;
+
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::watch;
 
-use crate::error::{Error, Kind, Result};
+use crate::error::{self, Error, Kind, Result};
+
+/// What is to be ended at a signal has so long.
+const LAST: Duration = Duration::from_secs(5);
 
 struct Signals {
     interrupt: Signal,
@@ -45,9 +50,19 @@ pub fn stop_at_first() -> Result<watch::Receiver<bool>> {
 
 /// Ends the process at the first signal, even while it waits for a reader of its stdout. To be called on the runtime.
 pub fn end_at_first() -> Result<()> {
+    end_at_first_after(async { Ok(()) })
+}
+
+/// As `end_at_first`, when `last` is done: it is given a few seconds.
+pub fn end_at_first_after(last: impl Future<Output = Result<()>> + Send + 'static) -> Result<()> {
     let mut signals = Signals::listen()?;
     tokio::spawn(async move {
         let signal = signals.next().await;
+        match tokio::time::timeout(LAST, last).await {
+            Ok(Ok(())) => {}
+            Ok(Err(e)) => tracing::warn!(error = error::chain(&e), "not all was ended"),
+            Err(_) => tracing::warn!("not all was ended within {LAST:?}"),
+        }
         interrupted(signal);
     });
     Ok(())

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use clap::{Args, Subcommand};
 
 use super::terminal::{Stdout, unwritable};
-use super::{block_on, open_catalog, open_existing_catalog, open_stores, signals};
+use super::{Lake, block_on, open, open_existing, signals};
 use crate::catalog::{Catalog, Partition};
 use crate::config::Settings;
 use crate::error::{Error, Kind, Result};
@@ -52,12 +52,13 @@ pub struct ListArgs {
 pub fn run(command: &TableCommand, settings: &Settings) -> Result<()> {
     block_on(async {
         signals::end_at_first()?;
-        let catalog = &*match command {
-            TableCommand::Create(_) => open_catalog(settings)?,
-            _ => open_existing_catalog(settings)?,
+        let lake = match command {
+            TableCommand::Create(_) => open(settings).await?,
+            _ => open_existing(settings).await?,
         };
+        let catalog = &*lake.catalog;
         let text = match command {
-            TableCommand::Create(args) => create(args, catalog, settings).await?,
+            TableCommand::Create(args) => create(args, &lake, settings).await?,
             TableCommand::Show(args) => format!("{}\n", find(&args.name, catalog, settings).await?),
             TableCommand::List(args) => list(args, catalog).await?,
             TableCommand::Partitions(args) => partitions(&args.name, catalog, settings).await?,
@@ -75,15 +76,15 @@ pub fn read_ddl(file: &Path) -> Result<Ddl> {
     Ddl::parse(&text).map_err(|e| e.with("file", file.display()))
 }
 
-async fn create(args: &CreateArgs, catalog: &dyn Catalog, settings: &Settings) -> Result<String> {
+async fn create(args: &CreateArgs, lake: &Lake, settings: &Settings) -> Result<String> {
     let mut ddl = read_ddl(&args.file)?;
     Spec::from_ddl(&ddl).map_err(|e| e.with("file", args.file.display()))?;
     let location = args.location.as_ref().or(ddl.location.as_ref()).ok_or_else(|| {
         Error::usage("the DDL has no LOCATION: add one, or give --location").with("file", args.file.display())
     })?;
-    let location = open_stores(settings).open(location)?.location().to_owned();
+    let location = lake.stores.open(location).await?.location().to_owned();
     ddl.location = Some(location.clone());
-    if !catalog.create_table(&ddl).await? {
+    if !lake.catalog.create_table(&ddl).await? {
         return Err(Error::new(Kind::Catalog, "there is a table of that name, and it is untouched")
             .with("table", &ddl.name)
             .with("catalog", &settings.catalog));

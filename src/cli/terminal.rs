@@ -11,6 +11,7 @@ use tracing_subscriber::EnvFilter;
 use tracing_subscriber::filter::LevelFilter;
 use tracing_subscriber::fmt::MakeWriter;
 
+use crate::aws;
 use crate::config::{Log, LogFormat};
 use crate::error::{Error, Kind, Result};
 
@@ -36,7 +37,12 @@ impl Terminal {
         if !log.level.split(',').all(is_level) {
             return Err(refused());
         }
-        let filter = EnvFilter::try_new(&log.level).map_err(|e| refused().because(e))?;
+        let mut filter = EnvFilter::try_new(&log.level).map_err(|e| refused().because(e))?;
+        if !log.level.contains(aws::LOGS) {
+            // That this is no machine of AWS's is no news: the error says what is missing.
+            filter =
+                filter.add_directive(aws::LOGS_LEFT_OUT.parse().expect("a directive of the program's own"));
+        }
         let logs = tracing_subscriber::fmt().with_env_filter(filter).with_writer(terminal.clone());
         match log.format {
             LogFormat::Text => logs.with_ansi(has_colour()).try_init(),

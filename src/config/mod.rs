@@ -16,16 +16,24 @@ use serde::{Deserialize, Serialize};
 pub use layers::{Config, Flag};
 pub use show::Entry;
 
+use crate::aws::AwsOptions;
+use crate::catalog::GlueOptions;
 use crate::ingest::{From, Limits};
+use crate::query::AthenaOptions;
+use crate::store::{Addressing, S3Options};
 
 /// All settings, by section. `Default` is the lowest layer, and the list of all keys there are.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize, Serialize)]
+#[derive(Clone, Debug, Default, PartialEq, Deserialize, Serialize)]
 #[serde(deny_unknown_fields)]
 pub struct Settings {
+    pub athena: Athena,
+    pub aws: Aws,
     pub catalog: CatalogAt,
+    pub glue: Glue,
     pub ingest: Ingest,
     pub kafka: Kafka,
     pub log: Log,
+    pub s3: S3,
     pub store: Store,
 }
 
@@ -35,6 +43,67 @@ pub struct Settings {
 pub enum CatalogAt {
     /// `sqlite:FILE`, from the working directory.
     Sqlite(std::path::PathBuf),
+    /// `glue`: AWS Glue's data catalog.
+    Glue,
+}
+
+/// How AWS is reached; what is not set is looked up by AWS's default chain.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize, Serialize)]
+#[serde(deny_unknown_fields)]
+pub struct Aws {
+    #[serde(with = "values::optional")]
+    pub region: Option<String>,
+    #[serde(with = "values::optional")]
+    pub profile: Option<String>,
+    /// For all services, where they are not AWS's own.
+    #[serde(with = "values::optional")]
+    pub endpoint: Option<String>,
+}
+
+/// The engine in AWS.
+#[derive(Clone, Debug, PartialEq, Deserialize, Serialize)]
+#[serde(deny_unknown_fields)]
+pub struct Athena {
+    #[serde(with = "values::text")]
+    pub workgroup: String,
+    /// Of names without one.
+    #[serde(with = "values::optional")]
+    pub database: Option<String>,
+    /// Where results go on S3, if the workgroup does not say it.
+    #[serde(with = "values::optional")]
+    pub output: Option<String>,
+    #[serde(with = "values::optional")]
+    pub endpoint: Option<String>,
+    /// What a terabyte (2⁴⁰ bytes) of scanned data costs, in US dollars.
+    #[serde(with = "values::amount")]
+    pub price_per_tb: f64,
+}
+
+/// The catalog in AWS.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize, Serialize)]
+#[serde(deny_unknown_fields)]
+pub struct Glue {
+    /// The account whose catalog it is, if not the caller's.
+    #[serde(with = "values::optional")]
+    pub catalog_id: Option<String>,
+    #[serde(with = "values::optional")]
+    pub endpoint: Option<String>,
+}
+
+/// S3, or a server that speaks it.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize)]
+#[serde(deny_unknown_fields)]
+pub struct S3 {
+    #[serde(with = "values::optional")]
+    pub endpoint: Option<String>,
+    #[serde(with = "values::addressing")]
+    pub addressing_style: Addressing,
+    #[serde(with = "values::optional")]
+    pub kms_key: Option<String>,
+    #[serde(with = "values::optional")]
+    pub storage_class: Option<String>,
+    #[serde(with = "values::duration")]
+    pub timeout: Duration,
 }
 
 /// One ingestion job. `topics` and `table` have no default: a flag or a layer gives them.
@@ -73,6 +142,9 @@ pub struct Ingest {
     pub drain_deadline: Duration,
     #[serde(with = "values::duration")]
     pub catalog_ttl: Duration,
+    /// `HOST:PORT` where `/metrics` and `/healthz` are served.
+    #[serde(with = "values::optional")]
+    pub metrics: Option<String>,
 }
 
 /// How to reach Kafka.
@@ -110,6 +182,34 @@ pub struct Store {
     pub fsync: bool,
 }
 
+impl Aws {
+    pub fn options(&self) -> AwsOptions {
+        let Self { region, profile, endpoint } = self.clone();
+        AwsOptions { region, profile, endpoint }
+    }
+}
+
+impl Athena {
+    pub fn options(&self) -> AthenaOptions {
+        let Self { workgroup, database, output, endpoint, price_per_tb } = self.clone();
+        AthenaOptions { workgroup, database, output, endpoint, price_per_tb }
+    }
+}
+
+impl Glue {
+    pub fn options(&self) -> GlueOptions {
+        let Self { catalog_id, endpoint } = self.clone();
+        GlueOptions { catalog_id, endpoint }
+    }
+}
+
+impl S3 {
+    pub fn options(&self) -> S3Options {
+        let Self { endpoint, addressing_style, kms_key, storage_class, timeout } = self.clone();
+        S3Options { endpoint, addressing: addressing_style, kms_key, storage_class, timeout }
+    }
+}
+
 impl Ingest {
     pub fn limits(&self) -> Limits {
         Limits {
@@ -122,6 +222,20 @@ impl Ingest {
             drain_deadline: self.drain_deadline,
             catalog_ttl: self.catalog_ttl,
         }
+    }
+}
+
+impl Default for Athena {
+    fn default() -> Self {
+        let AthenaOptions { workgroup, database, output, endpoint, price_per_tb } = AthenaOptions::default();
+        Self { workgroup, database, output, endpoint, price_per_tb }
+    }
+}
+
+impl Default for S3 {
+    fn default() -> Self {
+        let S3Options { endpoint, addressing, kms_key, storage_class, timeout } = S3Options::default();
+        Self { endpoint, addressing_style: addressing, kms_key, storage_class, timeout }
     }
 }
 
@@ -143,6 +257,7 @@ impl Default for Ingest {
             commit_interval: limits.commit_interval,
             drain_deadline: limits.drain_deadline,
             catalog_ttl: limits.catalog_ttl,
+            metrics: None,
         }
     }
 }

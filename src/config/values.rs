@@ -162,6 +162,47 @@ pub(super) mod bytes {
     }
 }
 
+/// An amount of money, not negative.
+pub(super) mod amount {
+    use serde::de::Error;
+    use serde::{Deserializer, Serializer};
+
+    pub fn serialize<S: Serializer>(value: &f64, s: S) -> Result<S::Ok, S::Error> {
+        s.serialize_f64(*value)
+    }
+
+    pub fn deserialize<'de, D: Deserializer<'de>>(d: D) -> Result<f64, D::Error> {
+        let amount: f64 = super::parse(d, "amount")?;
+        match amount.is_finite() && amount >= 0.0 {
+            true => Ok(amount),
+            false => Err(D::Error::custom(format!("'{amount}' is no amount: it is above or at 0"))),
+        }
+    }
+}
+
+/// `auto`, `path` or `virtual`.
+pub(super) mod addressing {
+    use serde::de::Error;
+    use serde::{Deserializer, Serializer};
+
+    use crate::store::Addressing;
+
+    const NAMES: [(&str, Addressing); 3] =
+        [("auto", Addressing::Auto), ("path", Addressing::Path), ("virtual", Addressing::Virtual)];
+
+    pub fn serialize<S: Serializer>(value: &Addressing, s: S) -> Result<S::Ok, S::Error> {
+        let name = NAMES.iter().find(|(_, style)| style == value).map_or("auto", |(name, _)| name);
+        s.serialize_str(name)
+    }
+
+    pub fn deserialize<'de, D: Deserializer<'de>>(d: D) -> Result<Addressing, D::Error> {
+        let text = super::read(d)?;
+        NAMES.iter().find(|(name, _)| *name == text).map(|(_, style)| *style).ok_or_else(|| {
+            D::Error::custom(format!("'{text}' is no addressing style: write auto, path or virtual"))
+        })
+    }
+}
+
 /// A list, or its names with commas between.
 pub(super) mod names {
     use figment::value::Value;
@@ -258,10 +299,8 @@ impl TryFrom<String> for CatalogAt {
     fn try_from(text: String) -> Result<Self, String> {
         match text.split_once(':') {
             Some(("sqlite", file)) if !file.is_empty() => Ok(Self::Sqlite(file.into())),
-            _ if text == "glue" => {
-                Err("the catalog glue comes with the next version: use sqlite:FILE".to_owned())
-            }
-            _ => Err(format!("'{text}' is no catalog: write sqlite:FILE")),
+            _ if text == "glue" => Ok(Self::Glue),
+            _ => Err(format!("'{text}' is no catalog: write sqlite:FILE or glue")),
         }
     }
 }
@@ -274,8 +313,10 @@ impl std::convert::From<CatalogAt> for String {
 
 impl Display for CatalogAt {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let Self::Sqlite(file) = self;
-        write!(f, "sqlite:{}", file.display())
+        match self {
+            Self::Sqlite(file) => write!(f, "sqlite:{}", file.display()),
+            Self::Glue => f.write_str("glue"),
+        }
     }
 }
 

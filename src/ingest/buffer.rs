@@ -37,8 +37,8 @@ pub(super) struct Chain {
     pub end: Option<i64>,
     /// A link of it is being written. One at a time (DESIGN §3.4).
     pub in_flight: bool,
-    /// To be sealed as soon as the flight is over.
-    due: bool,
+    /// To be sealed as soon as the flight is over, and why.
+    due: Option<SealCause>,
     open: Option<Open>,
     key: Box<[u8]>,
     used: Instant,
@@ -49,6 +49,36 @@ struct Open {
     columns: Columns,
     offsets: Vec<i64>,
     serial: u64,
+}
+
+/// Why a buffer is sealed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum SealCause {
+    Rows,
+    Bytes,
+    Age,
+    /// The budget of all buffers.
+    Memory,
+    /// The source goes to another member.
+    Revoke,
+    /// The job ends.
+    End,
+}
+
+impl SealCause {
+    /// In their order: `ALL[cause as usize]` is the cause.
+    pub const ALL: [Self; 6] = [Self::Rows, Self::Bytes, Self::Age, Self::Memory, Self::Revoke, Self::End];
+
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Rows => "rows",
+            Self::Bytes => "bytes",
+            Self::Age => "age",
+            Self::Memory => "memory",
+            Self::Revoke => "revoke",
+            Self::End => "end",
+        }
+    }
 }
 
 /// A buffer's rows, taken out to be written.
@@ -137,7 +167,7 @@ impl Buffers {
             partition,
             end: None,
             in_flight: false,
-            due: false,
+            due: None,
             open: None,
             key: key.into(),
             used: now,
@@ -181,27 +211,53 @@ impl Buffers {
     }
 
     /// Takes a chain's rows out, unless it has none, or a flight: then they are due when the flight is over.
-    pub fn seal(&mut self, id: ChainId, now: Instant) -> Option<SealedRows> {
+    pub fn seal(&mut self, id: ChainId, why: SealCause, now: Instant) -> Option<SealedRows> {
         let chain = self.chains[id.0 as usize].as_mut().expect("a chain is used only while it is known");
         if chain.in_flight {
-            chain.due = chain.open.is_some();
+            chain.due = chain.open.is_some().then_some(why);
             return None;
         }
         let open = chain.open.take()?;
         chain.in_flight = true;
-        chain.due = false;
+        chain.due = None;
         chain.used = now;
         let bytes = bytes_of(&open);
         self.bytes -= bytes;
         Some(SealedRows { columns: open.columns, offsets: open.offsets, bytes })
     }
 
-    /// Ends a chain's flight; tells whether it is due again.
-    pub fn landed(&mut self, id: ChainId, end: i64) -> bool {
+    /// Ends a chain's flight; tells whether it is due again, and why.
+    pub fn landed(&mut self, id: ChainId, end: i64) -> Option<SealCause> {
         let chain = self.chain_mut(id);
         chain.in_flight = false;
         chain.end = chain.end.max(Some(end));
         chain.due
+    }
+
+    /// Which limit a full buffer has reached.
+    pub fn reached(&self, id: ChainId) -> SealCause {
+        let open = self.chain(id).open.as_ref();
+        let by_rows = open.is_none_or(|open| open.columns.rows() >= self.limits.rows);
+        if by_rows { SealCause::Rows } else { SealCause::Bytes }
+    }
+
+    /// How long the oldest buffer has been open.
+    pub fn oldest(&self, now: Instant) -> Duration {
+        let mut opened = self.ages.iter().filter(|(_, id, serial)| is_open(&self.chains, *id, *serial));
+        opened.next().map_or(Duration::ZERO, |(opened, ..)| now.duration_since(*opened))
+    }
+
+    /// How many buffers there are.
+    pub fn open(&self) -> usize {
+        self.known().filter(|(_, chain)| chain.open.is_some()).count()
+    }
+
+    /// Whether a buffer holds a source back at an offset.
+    pub fn holds(&self, source: &TopicPartition, offset: i64) -> bool {
+        self.known().any(|(_, chain)| {
+            let first = chain.open.as_ref().and_then(|open| open.offsets.first());
+            first == Some(&offset) && chain.source == *source
+        })
     }
 
     /// Buffers that have reached their age.

@@ -2,15 +2,17 @@
 //!
 //! Any number may wait; so many are encoded and put at once. What they hold in memory is counted until they land.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
 use tokio::time::Instant;
 
-use super::buffer::{Buffers, ChainId, Side};
+use super::buffer::{Buffers, ChainId, SealCause, Side};
 use super::chain::ChainSource;
 use super::origin::Origin;
+use super::progress::Meter;
 use super::register::Waiting;
 use super::specs::Specs;
 use super::target::Target;
@@ -47,8 +49,11 @@ pub(super) struct Flights {
     specs: Arc<Specs>,
     epoch: u32,
     writes: Arc<Semaphore>,
+    meter: Arc<Meter>,
     flying: JoinSet<Flight>,
     bytes: usize,
+    /// By cause, in the order of `SealCause::ALL`.
+    seals: [u64; SealCause::ALL.len()],
 }
 
 impl Flights {
@@ -59,9 +64,11 @@ impl Flights {
         specs: Arc<Specs>,
         epoch: u32,
         at_once: usize,
+        meter: Arc<Meter>,
     ) -> Self {
         let writes = Arc::new(Semaphore::new(at_once));
-        Self { targets, origin, specs, epoch, writes, flying: JoinSet::new(), bytes: 0 }
+        let seals = Default::default();
+        Self { targets, origin, specs, epoch, writes, meter, flying: JoinSet::new(), bytes: 0, seals }
     }
 
     /// Bytes of all rows on their way.
@@ -69,13 +76,24 @@ impl Flights {
         self.bytes
     }
 
+    pub fn len(&self) -> usize {
+        self.flying.len()
+    }
+
+    /// How many buffers were sealed, by why; those that there were.
+    pub fn seals(&self) -> BTreeMap<&'static str, u64> {
+        let counts = SealCause::ALL.iter().zip(self.seals).filter(|(_, count)| *count > 0);
+        counts.map(|(why, count)| (why.name(), count)).collect()
+    }
+
     pub fn is_empty(&self) -> bool {
         self.flying.is_empty()
     }
 
     /// Sends a chain's rows on their way, if it has any and none is on its way already.
-    pub fn send(&mut self, buffers: &mut Buffers, id: ChainId, at: SealedAt, now: Instant) {
-        let Some(rows) = buffers.seal(id, now) else { return };
+    pub fn send(&mut self, buffers: &mut Buffers, id: ChainId, why: SealCause, at: SealedAt, now: Instant) {
+        let Some(rows) = buffers.seal(id, why, now) else { return };
+        self.seals[why as usize] += 1;
         let chain = buffers.chain(id);
         let (side, partition) = (chain.side, chain.partition.clone());
         let bytes = rows.bytes;
@@ -96,9 +114,10 @@ impl Flights {
             chain_end: chain.end,
         };
         let (writes, origin, specs) = (self.writes.clone(), self.origin.clone(), self.specs.clone());
+        let meter = self.meter.clone();
         self.flying.spawn(async move {
             let permit = writes.acquire_owned().await;
-            let landed = land(seal, &origin, &specs).await;
+            let landed = land(seal, &origin, &specs, &meter).await;
             drop(permit);
             Flight { side, partition, waiting, bytes, landed }
         });

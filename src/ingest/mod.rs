@@ -24,6 +24,7 @@ mod number;
 mod origin;
 mod pipeline;
 mod place;
+mod progress;
 mod register;
 mod rejected;
 mod retry;
@@ -46,6 +47,8 @@ use self::buffer::BufferLimits;
 use self::origin::{Origin, admit};
 use self::pipeline::{Pipeline, Plan};
 use self::place::Placer;
+use self::progress::Meter;
+pub use self::progress::{Calls, Held, Progress};
 use self::register::register;
 use self::specs::Specs;
 use self::target::{Target, targets};
@@ -168,28 +171,6 @@ impl Default for Limits {
     }
 }
 
-/// What a job has done so far. It only grows, but for `lag_records`.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Progress {
-    /// Kafka records read.
-    pub records: u64,
-    /// Rows appended to the table's buffers.
-    pub rows: u64,
-    pub rejected: u64,
-    pub skipped: u64,
-    /// Rows, rejected ones too, that were found in links already: they were read again and not written again.
-    pub already_there: u64,
-    /// Links of the table and of its rejected sibling that this job wrote, and their bytes.
-    pub files: u64,
-    pub file_bytes: u64,
-    pub partitions_registered: u64,
-    /// Offsets that commits have moved forward, over all sources.
-    pub offsets_committed: u64,
-    /// Records between where the job reads and the end it knows; `None` before the first assignment.
-    pub lag_records: Option<u64>,
-    pub buffered_bytes: u64,
-}
-
 /// Runs a job until its end (`until_end`), until `stop` turns true, or until it fails. On `stop` it seals, writes,
 /// registers and commits within `limits.drain_deadline`. Progress is sent about every second and at the end.
 ///
@@ -209,7 +190,7 @@ pub async fn run(
         }
     }
     let spec = Spec::from_ddl(&job.ddl)?;
-    let targets = targets(&job, &spec)?;
+    let targets = targets(&job, &spec).await?;
     let (to_job, mut from_sources) = source::channels();
     let sources = start_sources(&job, &spec, to_job)?;
     let ran = async {
@@ -260,16 +241,18 @@ async fn begin(
         admit(&targets[0].folder, found, job.source_epoch).await?;
     }
     let specs = Arc::new(Specs::new(&targets[0].folder, &job.ddl, spec)?);
+    let meter = Arc::new(Meter::default());
     for target in &targets {
-        let there = target.enter(&*job.catalog, &job.stores).await?;
+        let there = meter.catalog(target.enter(&*job.catalog, &job.stores).await)?;
         if !there.is_empty() {
             tracing::info!(table = %target.name, partitions = there.len(), "registering the partitions that are there");
-            register(&*job.catalog, target, &there).await?;
+            register(&*job.catalog, target, &there, &meter).await?;
         }
     }
     let plan = Plan {
         targets,
         catalog: job.catalog.clone(),
+        meter,
         origin: Arc::new(Origin {
             cluster: found.first().map(|found| found.cluster.clone()).unwrap_or_default(),
             topic_ids: found.iter().filter_map(|f| Some((f.topic.clone(), f.topic_id.clone()?))).collect(),

@@ -9,7 +9,7 @@
 
 mod member;
 
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::{Arc, mpsc as std_mpsc};
 
 use tokio::sync::watch;
@@ -17,15 +17,17 @@ use tokio::task::JoinSet;
 use tokio::time::{Duration, Instant, MissedTickBehavior};
 use tracing::{debug, info, warn};
 
-use super::buffer::{ChainId, Side};
+use super::Limits;
+use super::buffer::{ChainId, SealCause, Side};
 use super::flight::{Flight, Flights, SealedAt};
 use super::frontier::Frontier;
 use super::origin::Origin;
 use super::place::Placer;
+use super::progress::{Held, Meter, Progress};
 use super::register::{Registry, Waiting, register};
+use super::row::Reason;
 use super::specs::Specs;
 use super::target::Target;
-use super::{Limits, Progress};
 use crate::catalog::Catalog;
 use crate::error::{self, Error, Kind, Result};
 use crate::kafka::source::Reply;
@@ -48,6 +50,7 @@ pub(super) struct Plan {
     /// The table, and its rejected sibling.
     pub targets: [Arc<Target>; 2],
     pub catalog: Arc<dyn Catalog>,
+    pub meter: Arc<Meter>,
     pub specs: Arc<Specs>,
     pub origin: Arc<Origin>,
     /// The id of the table's folder.
@@ -138,6 +141,7 @@ impl Pipeline {
                 plan.specs.clone(),
                 plan.epoch,
                 plan.limits.writes,
+                plan.meter.clone(),
             ),
             registry: Registry::new(plan.limits.catalog_ttl),
             plan,
@@ -215,18 +219,48 @@ impl Pipeline {
         Ok(())
     }
 
-    /// What is done so far.
+    /// What is done so far, and how it stands.
     pub fn progress(&self) -> Progress {
-        let counts = self.placer.shelves.counts;
+        let shelves = &self.placer.shelves;
+        let counts = shelves.counts;
+        let reasons = Reason::ALL.iter().zip(counts.rejected).filter(|(_, count)| *count > 0);
         let left = |s: &SourceState| (s.stop_at.min(s.high) - s.frontier.position()).max(0) as u64;
+        let lags: BTreeMap<TopicPartition, u64> =
+            self.sources.iter().map(|(source, state)| (source.clone(), left(state))).collect();
         Progress {
             rows: counts.rows,
-            rejected: counts.rejected,
+            rejected: counts.rejected(),
+            rejected_by: reasons.map(|(reason, count)| (reason.name(), count)).collect(),
             skipped: counts.skipped,
-            lag_records: (!self.sources.is_empty()).then(|| self.sources.values().map(left).sum()),
-            buffered_bytes: (self.placer.shelves.buffers.bytes() + self.flights.bytes()) as u64,
+            seals: self.flights.seals(),
+            calls: self.plan.meter.calls(),
+            lag_records: (!lags.is_empty()).then(|| lags.values().sum()),
+            lags,
+            open_partitions: shelves.buffers.open() as u64,
+            buffered_bytes: (shelves.buffers.bytes() + self.flights.bytes()) as u64,
+            in_flight: self.flights.len() as u64,
+            oldest_unsealed: shelves.buffers.oldest(Instant::now()),
+            registration_backlog: self.registry.backlog() as u64,
+            held: self.held(),
             ..self.progress.clone()
         }
+    }
+
+    fn held(&self) -> Held {
+        let mut held = Held::default();
+        for (source, state) in &self.sources {
+            let first = state.frontier.committable();
+            let records = (state.frontier.position() - first).max(0) as u64;
+            let by = if self.placer.shelves.buffers.holds(source, first) {
+                &mut held.buffered
+            } else if self.registry.holds(source, first) {
+                &mut held.registering
+            } else {
+                &mut held.writing
+            };
+            *by += records;
+        }
+        held
     }
 
     async fn on_event(&mut self, event: SourceEvent) -> Result<()> {
@@ -250,6 +284,7 @@ impl Pipeline {
             }
             SourceEvent::Committed(outcome) => {
                 if let Err(e) = self.on_committed(outcome) {
+                    self.progress.commits_failed += 1;
                     warn!(error = error::chain(&e), "offsets were not committed; trying again");
                 }
                 Ok(())
@@ -296,6 +331,7 @@ impl Pipeline {
                 .with("read so far", state.frontier.position()));
             }
             self.progress.records += 1;
+            self.progress.record_bytes += record.bytes() as u64;
             self.placer.place(&set.source, state.number, &record, &mut state.frontier, now);
             state.high = state.high.max(record.offset + 1);
             if !self.placer.shelves.full.is_empty() {
@@ -303,7 +339,8 @@ impl Pipeline {
                 full.append(&mut self.placer.shelves.full);
                 let at = state.sealed_at();
                 for id in full.drain(..) {
-                    self.flights.send(&mut self.placer.shelves.buffers, id, at, now);
+                    let why = self.placer.shelves.buffers.reached(id);
+                    self.flights.send(&mut self.placer.shelves.buffers, id, why, at, now);
                 }
             }
         }
@@ -326,7 +363,7 @@ impl Pipeline {
         if excess > 0 {
             let ids = self.placer.shelves.buffers.largest(excess);
             debug!(buffered, in_flight = self.flights.bytes(), sealing = ids.len(), "memory budget reached");
-            ids.into_iter().for_each(|id| self.seal(id));
+            ids.into_iter().for_each(|id| self.seal(id, SealCause::Memory));
         }
         if self.flights.is_empty() {
             self.placer.shelves.buffers.forget_idle(Instant::now());
@@ -353,11 +390,11 @@ impl Pipeline {
     }
 
     /// Sends a chain's rows on their way, if it has any and none is on its way already.
-    fn seal(&mut self, id: ChainId) {
+    fn seal(&mut self, id: ChainId, why: SealCause) {
         let source = &self.placer.shelves.buffers.chain(id).source;
         let Some(state) = self.sources.get(source) else { return };
         let at = state.sealed_at();
-        self.flights.send(&mut self.placer.shelves.buffers, id, at, Instant::now());
+        self.flights.send(&mut self.placer.shelves.buffers, id, why, at, Instant::now());
     }
 
     fn on_flight(&mut self, flight: Flight) -> Result<()> {
@@ -374,8 +411,9 @@ impl Pipeline {
         };
         let due = self.placer.shelves.buffers.landed(waiting.chain, landed.chain_end);
         let (leaving, high) = (state.leaving, state.high);
-        if due || leaving || self.draining.is_some() {
-            self.seal(waiting.chain);
+        let ending = self.draining.map(|_| SealCause::End);
+        if let Some(why) = due.or(leaving.then_some(SealCause::Revoke)).or(ending) {
+            self.seal(waiting.chain, why);
         }
         if landed.chain_end > high {
             let source = waiting.source.clone();
@@ -432,8 +470,9 @@ impl Pipeline {
         }
         let Some((side, keys)) = self.registry.batch() else { return };
         let (catalog, target) = (self.plan.catalog.clone(), self.plan.targets[side as usize].clone());
+        let meter = self.plan.meter.clone();
         self.registering.spawn(async move {
-            let registered = register(&*catalog, &target, &keys).await;
+            let registered = register(&*catalog, &target, &keys, &meter).await;
             (side, keys, registered)
         });
     }
@@ -452,7 +491,7 @@ impl Pipeline {
     fn on_tick(&mut self) {
         let now = Instant::now();
         let aged = self.placer.shelves.buffers.aged(now);
-        aged.into_iter().for_each(|id| self.seal(id));
+        aged.into_iter().for_each(|id| self.seal(id, SealCause::Age));
         if now.duration_since(self.committed_at) >= self.plan.limits.commit_interval {
             self.committed_at = now;
             self.commit();
@@ -478,7 +517,7 @@ impl Pipeline {
     fn drain(&mut self, within: Option<Duration>) {
         self.draining = Some(Drain { deadline: within.map(|within| Instant::now() + within) });
         let ids = self.placer.shelves.buffers.with_rows(None);
-        ids.into_iter().for_each(|id| self.seal(id));
+        ids.into_iter().for_each(|id| self.seal(id, SealCause::End));
     }
 
     /// Nobody has asked it to stop yet.

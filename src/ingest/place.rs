@@ -7,7 +7,7 @@ use super::decode::{Decoder, Fate, Rejection};
 use super::frontier::Frontier;
 use super::rejected;
 use super::route::{NoPartition, Router};
-use super::row::Row;
+use super::row::{Reason, Row};
 use crate::kafka::{Record, TopicPartition};
 use crate::table::Spec;
 
@@ -15,14 +15,19 @@ use crate::table::Spec;
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) struct Counts {
     pub rows: u64,
-    pub rejected: u64,
+    /// By reason, in the order of `Reason::ALL`.
+    pub rejected: [u64; Reason::ALL.len()],
     pub skipped: u64,
 }
 
 impl Counts {
+    pub fn rejected(&self) -> u64 {
+        self.rejected.iter().sum()
+    }
+
     /// Records, or elements of their arrays, that were meant for the table.
     pub fn decoded(&self) -> u64 {
-        self.rows + self.rejected
+        self.rows + self.rejected()
     }
 }
 
@@ -129,7 +134,7 @@ impl Shelves {
         });
         // Its only partition value is a day that was checked, or null, which it takes.
         let id = placed.expect("a rejected row always has a partition");
-        self.counts.rejected += 1;
+        self.counts.rejected[rejection.reason as usize] += 1;
         self.append(id, &row, at, frontier);
         self.rejected_row = row;
     }

@@ -8,10 +8,12 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 use super::buffer::{ChainId, Side};
+use super::progress::Meter;
 use super::retry::retried;
 use super::target::Target;
 use crate::catalog::{Catalog, Partition, Registered};
 use crate::error::{Error, Kind, Result};
+use crate::kafka::TopicPartition;
 use crate::table::PartitionKey;
 
 /// Partitions of one call to [`register`]. Those that wait meanwhile go into the next.
@@ -21,7 +23,7 @@ const BATCH: usize = 1000;
 #[derive(Clone, Debug)]
 pub(super) struct Waiting {
     pub chain: ChainId,
-    pub source: crate::kafka::TopicPartition,
+    pub source: TopicPartition,
     pub assignment: u64,
     /// The offset that is held until then.
     pub held: i64,
@@ -66,6 +68,17 @@ impl Registry {
         released
     }
 
+    /// How many partitions wait.
+    pub fn backlog(&self) -> usize {
+        self.waiting.len()
+    }
+
+    /// Whether a source waits for a partition to be registered before it goes beyond an offset.
+    pub fn holds(&self, source: &TopicPartition, offset: i64) -> bool {
+        let mut waiting = self.waiting.values().flatten();
+        waiting.any(|waiting| waiting.held == offset && waiting.source == *source)
+    }
+
     /// Forgets what has expired.
     pub fn expire(&mut self, now: Instant) {
         self.known.retain(|_, expires| now < *expires);
@@ -73,7 +86,12 @@ impl Registry {
 }
 
 /// Registers partitions; gives how many were not there before. A catalog that is down is tried again for a while.
-pub(super) async fn register(catalog: &dyn Catalog, target: &Target, keys: &[PartitionKey]) -> Result<usize> {
+pub(super) async fn register(
+    catalog: &dyn Catalog,
+    target: &Target,
+    keys: &[PartitionKey],
+    meter: &Meter,
+) -> Result<usize> {
     let wanted: Vec<Partition> = keys
         .iter()
         .map(|key| {
@@ -81,14 +99,17 @@ pub(super) async fn register(catalog: &dyn Catalog, target: &Target, keys: &[Par
             Ok(Partition { values: key.values().to_vec(), location })
         })
         .collect::<Result<_>>()?;
-    retried("register partitions", || once(catalog, target, &wanted)).await
+    retried("register partitions", || once(catalog, target, &wanted, meter)).await
 }
 
-async fn once(catalog: &dyn Catalog, target: &Target, wanted: &[Partition]) -> Result<usize> {
-    let mut missing = missing(catalog, target, wanted).await?;
+async fn once(catalog: &dyn Catalog, target: &Target, wanted: &[Partition], meter: &Meter) -> Result<usize> {
+    let mut missing = missing(catalog, target, wanted, meter).await?;
+    if missing.is_empty() {
+        return Ok(0);
+    }
     let mut created = 0;
     let mut failed = None;
-    let answers = catalog.create_partitions(&target.name, &missing).await?;
+    let answers = meter.catalog(catalog.create_partitions(&target.name, &missing).await)?;
     let mut raced = Vec::new();
     for (partition, answer) in missing.drain(..).zip(answers) {
         match answer {
@@ -98,7 +119,7 @@ async fn once(catalog: &dyn Catalog, target: &Target, wanted: &[Partition]) -> R
         }
     }
     // Another writer was quicker: success, if it registered the same place.
-    if let Some(gone) = self::missing(catalog, target, &raced).await?.first() {
+    if let Some(gone) = self::missing(catalog, target, &raced, meter).await?.first() {
         failed = Some(
             Error::new(Kind::Catalog, "the catalog says that a partition exists, and has none")
                 .with("partition", &gone.location)
@@ -109,14 +130,18 @@ async fn once(catalog: &dyn Catalog, target: &Target, wanted: &[Partition]) -> R
 }
 
 /// Those that the catalog does not have. One that it has at another place is an error: its rows would not be seen.
-async fn missing(catalog: &dyn Catalog, target: &Target, wanted: &[Partition]) -> Result<Vec<Partition>> {
+async fn missing(
+    catalog: &dyn Catalog,
+    target: &Target,
+    wanted: &[Partition],
+    meter: &Meter,
+) -> Result<Vec<Partition>> {
     if wanted.is_empty() {
         return Ok(Vec::new());
     }
     let values: Vec<Vec<String>> = wanted.iter().map(|p| p.values.clone()).collect();
-    let found: HashMap<Vec<String>, String> = catalog
-        .find_partitions(&target.name, &values)
-        .await?
+    let found: HashMap<Vec<String>, String> = meter
+        .catalog(catalog.find_partitions(&target.name, &values).await)?
         .into_iter()
         .map(|partition| (partition.values, partition.location))
         .collect();

@@ -24,11 +24,18 @@ where
     loop {
         match attempt().await {
             Err(e) if e.is_retryable() && start.elapsed() < RETRY_FOR => {
-                warn!(error = error::chain(&e), "cannot {what} yet; trying again in {backoff:?}");
-                tokio::time::sleep(backoff).await;
+                let pause = backoff.mul_f64(spread());
+                warn!(error = error::chain(&e), "cannot {what} yet; trying again in {pause:?}");
+                tokio::time::sleep(pause).await;
                 backoff = (backoff * 2).min(BACKOFF_MAX);
             }
             done => return done,
         }
     }
+}
+
+/// Between a half and the whole, so that the writers that an outage stopped do not all come back at once.
+#[expect(clippy::disallowed_methods, reason = "it spreads load, and decides nothing")]
+fn spread() -> f64 {
+    0.5 + rand::random::<f64>() / 2.0
 }

@@ -79,6 +79,25 @@ pub(super) enum Reason {
 }
 
 impl Reason {
+    /// In their order: `ALL[reason as usize]` is the reason.
+    pub const ALL: [Self; 15] = [
+        Self::Tombstone,
+        Self::Empty,
+        Self::InvalidUtf8,
+        Self::Malformed,
+        Self::TooDeep,
+        Self::TooLarge,
+        Self::NotAnObject,
+        Self::NoRecords,
+        Self::WrongType,
+        Self::NotANumber,
+        Self::Digits,
+        Self::OutOfRange,
+        Self::NotATime,
+        Self::NullPartition,
+        Self::InvalidPartition,
+    ];
+
     pub fn name(self) -> &'static str {
         match self {
             Self::Tombstone => "tombstone",

@@ -26,18 +26,18 @@ pub(super) struct Target {
 }
 
 /// The table, and its rejected sibling in the folder beside it. Nothing is asked for yet.
-pub(super) fn targets(job: &Job, spec: &Spec) -> Result<[Arc<Target>; 2]> {
+pub(super) async fn targets(job: &Job, spec: &Spec) -> Result<[Arc<Target>; 2]> {
     let location = job.location.as_ref().or(job.ddl.location.as_ref()).ok_or_else(|| {
         Error::usage("the table has no place: give --location, or LOCATION in the DDL")
             .with("table", &job.ddl.name)
     })?;
-    let folder = job.stores.open(location)?;
+    let folder = job.stores.open(location).await?;
     if folder.path().as_ref().is_empty() {
         return Err(
             Error::usage("the location is a whole store: name a folder in it").with("location", location)
         );
     }
-    let beside = job.stores.open(&format!("{}_rejected/", folder.location().trim_end_matches('/')))?;
+    let beside = job.stores.open(&format!("{}_rejected/", folder.location().trim_end_matches('/'))).await?;
     let ddl = Ddl { location: Some(folder.location().to_owned()), ..job.ddl.clone() };
     let rejected = rejected::ddl(&ddl, &beside)?;
     let target = |ddl: Ddl, folder: Folder, sort: Vec<usize>| {
@@ -55,7 +55,10 @@ impl Target {
             let theirs = catalog.table(&self.name).await?;
             check_columns(&self.ddl, theirs.as_ref())?;
             if catalog.has_partitions(&self.name).await? {
-                let theirs = theirs.and_then(|ddl| ddl.location).map(|l| stores.open(&l)).transpose()?;
+                let theirs = match theirs.and_then(|ddl| ddl.location) {
+                    Some(location) => Some(stores.open(&location).await?),
+                    None => None,
+                };
                 return match theirs.filter(|theirs| theirs.location() != self.folder.location()) {
                     None => Ok(Vec::new()),
                     Some(theirs) => Err(elsewhere(&self.name, theirs.location(), self.folder.location())),
@@ -77,17 +80,26 @@ impl Target {
         Ok(values.filter_map(|values| PartitionKey::new(&names, values).ok()).collect())
     }
 
-    /// The id of the table's folder; `new` becomes it where it has none.
+    /// The id of the table's folder; `new` becomes it where it has none. A store that would overwrite is refused.
     pub async fn id(&self, new: &str) -> Result<String> {
         let folder = self.folder.folder("_ticklake")?;
-        let created = folder.create("id", new.to_owned().into()).await.map_err(|e| {
+        let unwritable = |e: Error| {
             Error::new(
                 e.kind(),
                 "cannot write to the table's location: is it a folder, and may it be written to?",
             )
             .with("location", self.folder.location())
             .because(e)
-        })?;
+        };
+        if !folder.keeps_creates("probe").await.map_err(unwritable)? {
+            return Err(Error::new(
+                Kind::Store,
+                "the store overwrites an object that was to be created only (it does not know If-None-Match): writers \
+                 could overwrite each other's files. Use a store that does, such as AWS S3 or a newer version of this one",
+            )
+            .with("location", self.folder.location()));
+        }
+        let created = folder.create("id", new.to_owned().into()).await.map_err(unwritable)?;
         if created == Create::Created {
             return Ok(new.to_owned());
         }

@@ -16,6 +16,7 @@ use tracing::{debug, warn};
 use super::buffer::SealedRows;
 use super::chain::{ChainSource, Footer, ends};
 use super::origin::Origin;
+use super::progress::Meter;
 use super::retry::retried;
 use super::specs::Specs;
 use super::target::Target;
@@ -59,7 +60,7 @@ pub(super) struct Link {
 }
 
 /// Makes the rows durable. A failing store is tried again for a while; an error ends the job.
-pub(super) async fn land(seal: Seal, origin: &Origin, specs: &Specs) -> Result<Landed> {
+pub(super) async fn land(seal: Seal, origin: &Origin, specs: &Specs, meter: &Meter) -> Result<Landed> {
     let folder = seal.target.folder.folder(seal.partition.path())?;
     let mut chain_end = match seal.chain_end {
         Some(end) => end,
@@ -95,7 +96,8 @@ pub(super) async fn land(seal: Seal, origin: &Origin, specs: &Specs) -> Result<L
         let bytes = encoded.map_err(|e| cannot_encode(e, &folder))?;
         let name = seal.chain.link_name(chain_end);
         let link = Link { rows: rows.num_rows(), bytes: bytes.len() };
-        match put(&folder, &name, bytes, &seal.chain, chain_end, origin, specs).await? {
+        let at = Place { folder: &folder, name: &name, chain: &seal.chain, start: chain_end };
+        match put(at, bytes, origin, specs, meter).await? {
             None => {
                 debug!(link = %footer, folder = ?folder, rows = link.rows, bytes = link.bytes, "link written");
                 return Ok(Landed { chain_end: seal.end, link: Some(link), found });
@@ -112,26 +114,43 @@ pub(super) async fn land(seal: Seal, origin: &Origin, specs: &Specs) -> Result<L
     }
 }
 
+/// Where a link goes.
+#[derive(Clone, Copy)]
+struct Place<'a> {
+    folder: &'a Folder,
+    name: &'a str,
+    chain: &'a ChainSource,
+    start: i64,
+}
+
 /// Puts a link; `None` where it was created, else the footer of the link that has its name.
 async fn put(
-    folder: &Folder,
-    name: &str,
+    at: Place<'_>,
     bytes: Bytes,
-    chain: &ChainSource,
-    start: i64,
     origin: &Origin,
     specs: &Specs,
+    meter: &Meter,
 ) -> Result<Option<Footer>> {
+    let Place { folder, name, chain, start } = at;
     retried("put a link", || async {
-        match folder.create(name, bytes.clone()).await? {
-            Create::Created => Ok(None),
-            // Some stores say so of a write that lost to a delete, and nothing is there (FACTS 1.21): look.
-            Create::AlreadyExists => match read_footer(folder, name, chain, start).await? {
-                Some(footer) => check(&footer, folder, name, origin, specs).await.map(|()| Some(footer)),
-                None => Err(Error::new(Kind::Store, "the store says that an object exists, and has none")
-                    .with("at", format!("{}{name}", folder.location()))
-                    .retryable()),
-            },
+        let created = folder.create(name, bytes.clone()).await;
+        match created.inspect_err(|_| meter.put_failed())? {
+            Create::Created => {
+                meter.put_created();
+                Ok(None)
+            }
+            // Look: a store may say so of a write that was dropped, and nothing is there (FACTS 1.21).
+            Create::AlreadyExists => {
+                meter.put_taken();
+                match read_footer(folder, name, chain, start).await? {
+                    Some(footer) => check(&footer, folder, name, origin, specs).await.map(|()| Some(footer)),
+                    None => {
+                        Err(Error::new(Kind::Store, "the store says that an object exists, and has none")
+                            .with("at", format!("{}{name}", folder.location()))
+                            .retryable())
+                    }
+                }
+            }
         }
     })
     .await

@@ -139,6 +139,11 @@ impl RecordSet {
 }
 
 impl Record<'_> {
+    /// Of its key and its value.
+    pub fn bytes(&self) -> usize {
+        self.key.map_or(0, <[u8]>::len) + self.value.map_or(0, <[u8]>::len)
+    }
+
     /// The value of the last header of that name; `None` where there is none or its value is null.
     pub fn header(&self, name: &str) -> Option<&[u8]> {
         let headers = &self.set.headers[self.headers.0 as usize..self.headers.1 as usize];

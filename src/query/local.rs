@@ -112,7 +112,7 @@ impl LocalEngine {
         only_queries.verify_plan(&plan)?;
         let plan = session.create_physical_plan(&plan).await?;
         let stream = execute_stream(plan, session.task_ctx())?;
-        Ok(Answer { schema: stream.schema(), batches: stream.map_err(failed).boxed() })
+        Ok(Answer { schema: stream.schema(), batches: stream.map_err(failed).boxed(), scanned: None })
     }
 }
 

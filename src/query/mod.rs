@@ -4,6 +4,7 @@
 //! for people (a table, Markdown) or for programs (CSV, JSON lines). Engines only read: a statement that would
 //! write, make or drop anything is refused.
 
+mod athena;
 mod local;
 mod print;
 
@@ -14,6 +15,7 @@ use arrow::record_batch::RecordBatch;
 use async_trait::async_trait;
 use futures::stream::BoxStream;
 
+pub use athena::{AthenaEngine, AthenaOptions};
 pub use local::{Limits, LocalEngine};
 pub use print::{Format, print};
 
@@ -31,6 +33,11 @@ pub trait Engine: Debug + Send + Sync {
     /// words, here or in the stream.
     async fn query(&self, sql: &str) -> Result<Answer>;
 
+    /// Ends the queries that go on without this process. Those that end with their answer are left to that.
+    async fn cancel(&self) -> Result<()> {
+        Ok(())
+    }
+
     /// Some rows of a table, at most `limit`, in no order.
     async fn preview(&self, table: &TableName, limit: usize) -> Result<Answer> {
         let (database, table) = (table.database(), table.table());
@@ -43,4 +50,14 @@ pub struct Answer {
     pub schema: SchemaRef,
     /// Each batch has that schema. Ends after the first error; dropping it ends the query.
     pub batches: BoxStream<'static, Result<RecordBatch>>,
+    /// What the engine read and asks to be paid for, where it says so.
+    pub scanned: Option<Scanned>,
+}
+
+/// What a query read, and what that costs.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Scanned {
+    pub bytes: u64,
+    /// US dollars, by the price that is set.
+    pub dollars: f64,
 }

@@ -5,8 +5,9 @@
 //! or unescaped between the catalog and the store, since engines take them so (RIG, "Location is taken literally").
 
 mod local;
+mod s3;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 use std::fmt;
 use std::path::{Component, PathBuf};
 use std::sync::Arc;
@@ -19,7 +20,11 @@ use object_store::{GetOptions, GetRange, ObjectStore, ObjectStoreExt, PutMode, P
 
 pub use local::Durability;
 use local::LocalStore;
+use s3::S3Store;
+pub use s3::{Addressing, S3Options};
+use tokio::sync::Mutex;
 
+use crate::aws::Aws;
 use crate::error::{Error, Kind, Result};
 
 /// The stores of one process: each is opened once and shared.
@@ -29,6 +34,15 @@ pub struct Stores {
     memory: Arc<InMemory>,
     /// By scheme.
     others: BTreeMap<String, Arc<dyn ObjectStore>>,
+    s3: S3,
+}
+
+/// The buckets of one process.
+#[derive(Clone, Debug, Default)]
+struct S3 {
+    options: S3Options,
+    aws: Aws,
+    opened: Arc<Mutex<HashMap<String, Arc<S3Store>>>>,
 }
 
 /// A place in a store. Cheap to clone.
@@ -61,7 +75,15 @@ impl Stores {
             local: Arc::new(LocalStore::new(durability)),
             memory: Arc::new(InMemory::new()),
             others: BTreeMap::new(),
+            s3: S3::default(),
         }
+    }
+
+    /// Says how `s3://` is reached; without it, as AWS's default chain has it.
+    #[must_use]
+    pub fn with_s3(mut self, options: S3Options, aws: Aws) -> Self {
+        self.s3 = S3 { options, aws, opened: Arc::default() };
+        self
     }
 
     /// Adds a store of the caller's under a scheme of its own, `SCHEME:///PATH/`: how tests inject faults.
@@ -72,26 +94,48 @@ impl Stores {
     }
 
     /// Opens the place that a location names. A location without a scheme is a local directory, taken from the
-    /// working directory. Nothing is created or asked for yet.
-    pub fn open(&self, location: &str) -> Result<Folder> {
-        let (store, scheme, path): (Arc<dyn ObjectStore>, _, _) = match location.split_once("://") {
-            Some(("memory", path)) => (self.memory.clone(), "memory", path.to_owned()),
-            Some(("file", path)) if path.starts_with('/') => (self.local.clone(), "file", path.to_owned()),
+    /// working directory. Nothing is created or asked for yet; for the first bucket AWS's region is looked up.
+    pub async fn open(&self, location: &str) -> Result<Folder> {
+        let wrong = |message: &str| Error::usage(message).with("location", location);
+        let (store, root, path): (Arc<dyn ObjectStore>, _, _) = match location.split_once("://") {
+            Some(("memory", path)) => (self.memory.clone(), "memory://".to_owned(), path.to_owned()),
+            Some(("file", path)) if path.starts_with('/') => {
+                (self.local.clone(), "file://".to_owned(), path.to_owned())
+            }
+            Some(("s3", place)) => {
+                let (bucket, path) = place.split_once('/').unwrap_or((place, ""));
+                if bucket.is_empty() {
+                    return Err(wrong("the location names no bucket: write s3://BUCKET/FOLDER/"));
+                }
+                (self.s3.open(bucket).await?, format!("s3://{bucket}"), path.to_owned())
+            }
             Some((scheme, path)) if self.others.contains_key(scheme) => {
-                (self.others[scheme].clone(), scheme, path.to_owned())
+                (self.others[scheme].clone(), format!("{scheme}://"), path.to_owned())
             }
             Some((scheme, _)) => {
-                return Err(Error::usage(format!(
-                    "'{scheme}://' is no store of this build: use a directory, file:///DIR or memory:///NAME"
-                ))
-                .with("location", location));
+                return Err(wrong(&format!(
+                    "'{scheme}://' is no store of this build: use s3://BUCKET/FOLDER, a directory, file:///DIR or \
+                     memory:///NAME"
+                )));
             }
-            None => (self.local.clone(), "file", absolute(location)?),
+            None => (self.local.clone(), "file://".to_owned(), absolute(location)?),
         };
-        let path = Path::parse(path.trim_matches('/'))
-            .map_err(|e| Error::usage("the location is no path").with("location", location).because(e))?;
+        let path =
+            Path::parse(path.trim_matches('/')).map_err(|e| wrong("the location is no path").because(e))?;
         let below = if path.as_ref().is_empty() { "" } else { "/" };
-        Ok(Folder { store, location: format!("{scheme}:///{path}{below}"), path })
+        Ok(Folder { store, location: format!("{root}/{path}{below}"), path })
+    }
+}
+
+impl S3 {
+    async fn open(&self, bucket: &str) -> Result<Arc<S3Store>> {
+        let mut opened = self.opened.lock().await;
+        if let Some(store) = opened.get(bucket) {
+            return Ok(store.clone());
+        }
+        let store = Arc::new(S3Store::open(bucket, &self.options, &self.aws).await?);
+        opened.insert(bucket.to_owned(), store.clone());
+        Ok(store)
     }
 }
 
@@ -157,6 +201,13 @@ impl Folder {
             Err(object_store::Error::AlreadyExists { .. }) => Ok(Create::AlreadyExists),
             Err(e) => Err(self.failed("cannot create an object", name, e)),
         }
+    }
+
+    /// Whether the store keeps the word of [`create`](Self::create): what is there must be refused a second time. (Some
+    /// servers that speak S3 do not know `If-None-Match`, and overwrite.) Leaves one small object of that name.
+    pub async fn keeps_creates(&self, name: &str) -> Result<bool> {
+        let probe = || self.create(name, Bytes::from_static(b"not to be overwritten"));
+        Ok(probe().await? == Create::AlreadyExists || probe().await? == Create::AlreadyExists)
     }
 
     /// The whole object, `None` where there is none.

@@ -10,9 +10,15 @@ mod types;
 
 use std::fmt;
 
+use self::tokens::{Token, Tokens};
 use super::columns::{Column, ColumnType};
 use super::name::TableName;
 use crate::error::{Error, Result};
+
+/// What `STORED AS PARQUET` stands for, in Hive's names.
+pub const PARQUET_SERDE: &str = "org.apache.hadoop.hive.ql.io.parquet.serde.ParquetHiveSerDe";
+pub const PARQUET_INPUT: &str = "org.apache.hadoop.hive.ql.io.parquet.MapredParquetInputFormat";
+pub const PARQUET_OUTPUT: &str = "org.apache.hadoop.hive.ql.io.parquet.MapredParquetOutputFormat";
 
 /// One `CREATE EXTERNAL TABLE` statement.
 ///
@@ -60,6 +66,16 @@ impl Ddl {
     /// The value of a property.
     pub fn property(&self, key: &str) -> Option<&str> {
         self.properties.iter().find(|p| p.key == key).map(|p| p.value.as_str())
+    }
+}
+
+/// Reads a type alone, as a catalog keeps it: `array<struct<a:int>>`.
+pub fn read_type(text: &str) -> Result<ColumnType> {
+    let mut tokens = Tokens::new(text)?;
+    let column_type = types::column_type(&mut tokens, 1)?;
+    match tokens.peek() {
+        Token::EOF => Ok(column_type),
+        _ => tokens.unexpected("the end of the type"),
     }
 }
 

@@ -4,46 +4,54 @@ use std::collections::HashSet;
 use std::path::Path;
 use std::sync::{Arc, Barrier};
 
-use ticklake::catalog::{Catalog, Condition, LocalCatalog, Op, Partition, Registered};
+use ticklake::catalog::{Catalog, Condition, GlueCatalog, LocalCatalog, Op, Partition, Registered};
 use ticklake::error::{Kind, chain};
 use ticklake::table::{Ddl, TableName};
 
-/// Each test of the suite takes two handles on one new catalog.
+use crate::servers::Servers;
+
+/// Each test of the suite takes two handles on one new catalog, as the function of the implementation's name gives them.
 macro_rules! suite {
-    ($implementation:ident, $open:expr, [$($test:ident),* $(,)?]) => {
+    ($implementation:ident, [$($test:ident),* $(,)?]) => {
         mod $implementation {
             $(
                 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
                 async fn $test() {
-                    let (_kept, one, two) = $open;
-                    super::$test(&one, &two).await;
+                    let folder = tempfile::tempdir().unwrap();
+                    if let Some((one, two)) = super::$implementation(folder.path()).await {
+                        super::$test(&one, &two).await;
+                    }
                 }
             )*
         }
     };
+    ($($implementation:ident),* $(,)?) => {
+        $(suite!($implementation, [
+            a_table_is_made_once_and_read_back,
+            tables_are_listed_by_name_and_database,
+            a_dropped_table_takes_its_partitions_along,
+            odd_values_are_kept_as_they_are,
+            conditions_leave_out_no_partition,
+            each_partition_has_its_own_answer,
+            thousands_go_in_one_call,
+            of_two_writers_one_creates,
+            partitions_of_an_unknown_table_are_refused,
+        ]);)*
+    };
 }
 
-suite!(
-    sqlite,
-    {
-        let folder = tempfile::tempdir().unwrap();
-        let file = folder.path().join("catalog.sqlite");
-        let open = || ticklake::catalog::LocalCatalog::open(&file).unwrap();
-        let (one, two) = (open(), open());
-        (folder, one, two)
-    },
-    [
-        a_table_is_made_once_and_read_back,
-        tables_are_listed_by_name_and_database,
-        a_dropped_table_takes_its_partitions_along,
-        odd_values_are_kept_as_they_are,
-        conditions_leave_out_no_partition,
-        each_partition_has_its_own_answer,
-        thousands_go_in_one_call,
-        of_two_writers_one_creates,
-        partitions_of_an_unknown_table_are_refused,
-    ]
-);
+suite!(sqlite, glue);
+
+async fn sqlite(folder: &Path) -> Option<(LocalCatalog, LocalCatalog)> {
+    let open = || LocalCatalog::open(folder.join("catalog.sqlite")).unwrap();
+    Some((open(), open()))
+}
+
+/// On a server that speaks Glue, where one runs.
+async fn glue(_: &Path) -> Option<(GlueCatalog, GlueCatalog)> {
+    let catalog = Servers::there()?.catalog().await;
+    Some((catalog.clone(), catalog))
+}
 
 async fn a_table_is_made_once_and_read_back(one: &dyn Catalog, two: &dyn Catalog) {
     let ddl = table("market", "ticks", &["date", "symbol"]);
@@ -132,7 +140,7 @@ async fn each_partition_has_its_own_answer(one: &dyn Catalog, two: &dyn Catalog)
     let first = partition(&["2026-11-22", "AAPL"]);
     one.create_partitions(&ddl.name, std::slice::from_ref(&first)).await.unwrap();
 
-    let moved = Partition { location: "memory:///elsewhere/".to_owned(), ..first.clone() };
+    let moved = Partition { location: "s3://lake/elsewhere/".to_owned(), ..first.clone() };
     let new = partition(&["2026-11-22", "MSFT"]);
     let short = partition(&["2026-11-22"]);
     let answers = two.create_partitions(&ddl.name, &[moved, short, new.clone(), new.clone()]).await.unwrap();
@@ -178,7 +186,7 @@ async fn of_two_writers_one_creates(one: &dyn Catalog, two: &dyn Catalog) {
     let of = |writer: &str| -> Vec<Partition> {
         let values = |i: usize| vec!["2026-11-22".to_owned(), format!("S{i:03}")];
         (0..300)
-            .map(|i| Partition { values: values(i), location: format!("memory:///{writer}/{i}/") })
+            .map(|i| Partition { values: values(i), location: format!("s3://lake/{writer}/{i}/") })
             .collect()
     };
     let (of_one, of_two) = (of("one"), of("two"));
@@ -305,7 +313,7 @@ fn table(database: &str, name: &str, partitioned_by: &[&str]) -> Ddl {
     let columns: Vec<String> = partitioned_by.iter().map(|c| format!("`{c}` string")).collect();
     Ddl::parse(&format!(
         "CREATE EXTERNAL TABLE `{database}`.`{name}` (`ts` timestamp COMMENT 'it''s', `price` decimal(18,4))
-         PARTITIONED BY ({}) STORED AS PARQUET LOCATION 'memory:///{database}/{name}/'
+         PARTITIONED BY ({}) STORED AS PARQUET LOCATION 's3://lake/{database}/{name}/'
          TBLPROPERTIES ('ticklake.sort' = 'ts')",
         columns.join(", ")
     ))
@@ -314,7 +322,7 @@ fn table(database: &str, name: &str, partitioned_by: &[&str]) -> Ddl {
 
 fn partition(values: &[&str]) -> Partition {
     let values: Vec<String> = values.iter().map(|v| (*v).to_owned()).collect();
-    let location = format!("memory:///market/ticks/{}/", values.join("-"));
+    let location = format!("s3://lake/market/ticks/{}/", values.join("-"));
     Partition { values, location }
 }
 

@@ -121,7 +121,10 @@ fn a_job_that_is_not_whole_says_what_is_missing() {
     assert!(fails(&["ingest", "--table", "market.ticks"]).contains("--topic"));
     let embedded = ["ingest", "--topic", "t", "--table", "market.ticks", "--brokers", "embedded"];
     assert!(fails(&embedded).contains("only `ticklake demo` can use it"));
-    assert!(fails(&["table", "list", "--catalog", "glue"]).contains("next version"));
+    let mut nowhere = ticklake(home.path(), &["table", "list", "--catalog", "glue"]);
+    nowhere.env_remove("AWS_REGION").env_remove("AWS_DEFAULT_REGION").env("AWS_CONFIG_FILE", "/dev/null");
+    let error = self::fails(nowhere.env("AWS_EC2_METADATA_DISABLED", "true"), 2);
+    assert!(error.contains("no AWS region is set"), "{error}");
     assert!(fails(&["query", "-f", "nowhere.sql"]).contains("nowhere.sql"));
     assert!(fails(&["config", "--log-level", "ticklake=loud"]).contains("log.level"));
 }
@@ -252,7 +255,22 @@ fn the_example_shows_every_setting_with_its_default() {
         .collect();
     fs::write(home.path().join("all.toml"), settings).unwrap();
     let all = done(home.path(), &["--config", "all.toml", "config"]);
-    let without_default = ["ingest.topics", "ingest.table", "ingest.location", "ingest.group", "kafka.\""];
+    let without_default = [
+        "ingest.topics",
+        "ingest.table",
+        "ingest.location",
+        "ingest.group",
+        "ingest.metrics",
+        "kafka.\"",
+        "aws.",
+        "athena.database",
+        "athena.output",
+        "athena.endpoint",
+        "glue.",
+        "s3.endpoint",
+        "s3.kms_key",
+        "s3.storage_class",
+    ];
     for line in done(home.path(), &["config"]).lines() {
         let (line, _) = line.rsplit_once(" # ").expect(line);
         let key = line.trim_start_matches("# ").split(' ').next().expect(line);

@@ -7,26 +7,39 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// A room of src/, what it may `use crate::…`, beside itself and `error`.
-const ROOMS: [(&str, &[&str]); 11] = [
+const ROOMS: [(&str, &[&str]); 13] = [
     ("error", &[]),
+    ("aws", &[]),
     ("table", &[]),
     ("kafka", &["table"]),
-    ("store", &["table"]),
-    ("catalog", &["table"]),
+    ("store", &["aws", "table"]),
+    ("catalog", &["aws", "table"]),
     ("ingest", &["table", "kafka", "store", "catalog"]),
+    ("metrics", &["ingest"]),
     ("produce", &["table", "kafka"]),
-    ("query", &["table", "store", "catalog"]),
+    ("query", &["aws", "table", "store", "catalog"]),
     ("demo", &["table", "kafka", "store", "catalog", "ingest", "produce", "query"]),
-    ("config", &["ingest"]),
-    ("cli", &["table", "kafka", "store", "catalog", "ingest", "produce", "query", "demo", "config"]),
+    ("config", &["aws", "catalog", "ingest", "query", "store"]),
+    (
+        "cli",
+        &[
+            "aws", "table", "kafka", "store", "catalog", "ingest", "metrics", "produce", "query", "demo",
+            "config",
+        ],
+    ),
 ];
 
 /// A library or call, and the only paths whose files may name it.
-const LIBRARIES: [(&str, &[&str]); 7] = [
+const LIBRARIES: [(&str, &[&str]); 12] = [
     ("rdkafka", &["kafka/"]),
     ("datafusion", &["query/local.rs", "query/local/"]),
     ("rusqlite", &["catalog/local.rs", "catalog/local/"]),
     ("object_store", &["store/", "query/local.rs", "query/local/"]),
+    ("axum", &["metrics.rs"]),
+    ("prometheus_client", &["metrics.rs"]),
+    ("aws_config", &["aws.rs"]),
+    ("aws_sdk_glue", &["catalog/glue.rs", "catalog/glue/"]),
+    ("aws_sdk_athena", &["query/athena.rs", "query/athena/"]),
     ("clap", &["cli/", "main.rs"]),
     ("figment", &["config/"]),
     // A call of C that rdkafka does not wrap.

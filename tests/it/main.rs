@@ -1,5 +1,6 @@
 //! The one integration test binary: features at the boundary of the crate.
 
+mod athena;
 mod catalog;
 mod cli;
 mod ddl;
@@ -11,5 +12,6 @@ mod partition;
 mod produce;
 mod query;
 mod schemas;
+mod servers;
 mod spec;
 mod store;

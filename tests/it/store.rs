@@ -7,23 +7,25 @@ use bytes::Bytes;
 use ticklake::error::Kind;
 use ticklake::store::{Create, Durability, Entry, Folder, Stores};
 
-/// Each test of the suite takes a folder that is not there yet.
+use crate::servers::Servers;
+
+/// Each test of the suite takes a folder that is not there yet, as the function of the implementation's name gives it.
 macro_rules! suite {
-    ($implementation:ident, $open:expr, [$($test:ident),* $(,)?]) => {
+    ($implementation:ident, [$($test:ident),* $(,)?]) => {
         mod $implementation {
             $(
                 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
                 async fn $test() {
-                    use ticklake::store::{Durability, Stores};
                     let disk = tempfile::tempdir().unwrap();
-                    let open: fn(&std::path::Path) -> ticklake::Result<ticklake::store::Folder> = $open;
-                    super::$test(open(disk.path()).unwrap()).await;
+                    if let Some(folder) = super::$implementation(disk.path()).await {
+                        super::$test(folder).await;
+                    }
                 }
             )*
         }
     };
-    ($($implementation:ident: $open:expr;)*) => {
-        $(suite!($implementation, $open, [
+    ($($implementation:ident),* $(,)?) => {
+        $(suite!($implementation, [
             an_object_is_created_once,
             of_many_creators_one_wins,
             a_tail_is_the_end_of_an_object,
@@ -36,11 +38,33 @@ macro_rules! suite {
     };
 }
 
-suite! {
-    local: |disk| Stores::new(Durability::Fsync).open(disk.join("new/lake").to_str().unwrap());
-    local_without_fsync: |disk| Stores::new(Durability::NoFsync).open(disk.join("new/lake").to_str().unwrap());
-    memory: |_| Stores::new(Durability::Fsync).open("memory:///new/lake");
-    memory_at_its_root: |_| Stores::new(Durability::Fsync).open("memory:///");
+suite!(local, local_without_fsync, memory, memory_at_its_root, s3);
+
+async fn local(disk: &Path) -> Option<Folder> {
+    open(Durability::Fsync, disk.join("new/lake").to_str().unwrap()).await
+}
+
+async fn local_without_fsync(disk: &Path) -> Option<Folder> {
+    open(Durability::NoFsync, disk.join("new/lake").to_str().unwrap()).await
+}
+
+async fn memory(_: &Path) -> Option<Folder> {
+    open(Durability::Fsync, "memory:///new/lake").await
+}
+
+async fn memory_at_its_root(_: &Path) -> Option<Folder> {
+    open(Durability::Fsync, "memory:///").await
+}
+
+/// On a real server, where one runs.
+async fn s3(disk: &Path) -> Option<Folder> {
+    let servers = Servers::there()?;
+    let folder = format!("{}/new/lake", disk.file_name().unwrap().to_str().unwrap());
+    Some(servers.stores().open(&servers.location(&folder)).await.unwrap())
+}
+
+async fn open(durability: Durability, location: &str) -> Option<Folder> {
+    Some(Stores::new(durability).open(location).await.unwrap())
 }
 
 async fn an_object_is_created_once(folder: Folder) {
@@ -136,7 +160,7 @@ async fn bad_names_are_refused(folder: Folder) {
 async fn local_files_are_where_the_location_says() {
     for durability in [Durability::Fsync, Durability::NoFsync] {
         let disk = tempfile::tempdir().unwrap();
-        let folder = Stores::new(durability).open(disk.path().join("lake").to_str().unwrap()).unwrap();
+        let folder = Stores::new(durability).open(disk.path().join("lake").to_str().unwrap()).await.unwrap();
         assert_eq!(folder.location(), format!("file://{}/lake/", disk.path().display()));
         for name in NAMES {
             let relative = format!("date=2026-11-22/symbol={name}/{name}");
@@ -152,7 +176,7 @@ async fn local_files_are_where_the_location_says() {
 #[tokio::test]
 async fn a_failed_local_create_leaves_nothing() {
     let disk = tempfile::tempdir().unwrap();
-    let folder = Stores::new(Durability::Fsync).open(disk.path().to_str().unwrap()).unwrap();
+    let folder = Stores::new(Durability::Fsync).open(disk.path().to_str().unwrap()).await.unwrap();
     std::fs::write(disk.path().join("file"), "").unwrap();
     let error = folder.create("file/k", bytes("x")).await.unwrap_err();
     assert_eq!(error.kind(), Kind::Store);
@@ -165,21 +189,21 @@ async fn a_location_is_the_same_place_however_it_is_written() {
     let disk = tempfile::tempdir().unwrap();
     let stores = Stores::new(Durability::Fsync);
     let path = disk.path().to_str().unwrap();
-    stores.open(path).unwrap().create("k", bytes("x")).await.unwrap();
+    stores.open(path).await.unwrap().create("k", bytes("x")).await.unwrap();
     for location in [format!("{path}/"), format!("file://{path}"), format!("file://{path}/")] {
-        let folder = stores.open(&location).unwrap();
+        let folder = stores.open(&location).await.unwrap();
         assert_eq!(folder.location(), format!("file://{path}/"));
         assert_eq!(folder.list().await.unwrap(), [entry("k", 1)]);
     }
-    let relative = stores.open("some/folder").unwrap();
+    let relative = stores.open("some/folder").await.unwrap();
     let here = std::env::current_dir().unwrap();
     assert_eq!(relative.location(), format!("file://{}/some/folder/", here.display()));
 
-    let above = stores.open("src/../tests/../some/folder").unwrap();
+    let above = stores.open("src/../tests/../some/folder").await.unwrap();
     assert_eq!(above.location(), relative.location());
 
     for location in ["gopher://host/dir", "file://host/dir", "no-such-folder/../b"] {
-        assert_eq!(stores.open(location).unwrap_err().kind(), Kind::Usage, "{location}");
+        assert_eq!(stores.open(location).await.unwrap_err().kind(), Kind::Usage, "{location}");
     }
 }
 

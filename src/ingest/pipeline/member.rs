@@ -9,6 +9,7 @@ use tracing::warn;
 
 use super::{Leaving, Pipeline, SourceState};
 use crate::error::{Error, Kind, Result};
+use crate::ingest::buffer::SealCause;
 use crate::ingest::chain::{ChainSource, ends};
 use crate::ingest::frontier::Frontier;
 use crate::ingest::retry::retried;
@@ -122,7 +123,7 @@ impl Pipeline {
         let mut leaving = Vec::with_capacity(sources.len());
         for source in sources {
             let ids = self.placer.shelves.buffers.with_rows(Some(&source));
-            ids.into_iter().for_each(|id| self.seal(id));
+            ids.into_iter().for_each(|id| self.seal(id, SealCause::Revoke));
             if let Some(state) = self.sources.get_mut(&source) {
                 state.leaving = true;
                 leaving.push((source, state.assignment));

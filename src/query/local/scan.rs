@@ -114,7 +114,7 @@ impl LakeTable {
         partition: Partition,
         values: Vec<ScalarValue>,
     ) -> Result<Vec<(Folder, PartitionedFile)>, Error> {
-        let folder = self.stores.open(&partition.location)?;
+        let folder = self.stores.open(&partition.location).await?;
         let entries = folder.list().await?;
         let file = |name: &str, size_bytes| {
             let meta = ObjectMeta {

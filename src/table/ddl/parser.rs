@@ -3,7 +3,7 @@
 //! Bounded: the text by [`TEXT_BYTES_MAX`], the nesting of types in [`types`]. No input panics.
 
 use super::tokens::{Location, Token, Tokens, refuse, short};
-use super::{Ddl, Property, location, types};
+use super::{Ddl, PARQUET_INPUT, PARQUET_OUTPUT, PARQUET_SERDE, Property, location, types};
 use crate::error::{Error, Result};
 use crate::table::columns::{Column, ColumnType};
 use crate::table::name::TableName;
@@ -14,9 +14,6 @@ const TEXT_BYTES_MAX: usize = 1 << 20;
 const PROPERTY_KEY_BYTES_MAX: usize = 255;
 const PROPERTY_VALUE_BYTES_MAX: usize = 512_000;
 
-const PARQUET_SERDE: &str = "org.apache.hadoop.hive.ql.io.parquet.serde.ParquetHiveSerDe";
-const PARQUET_INPUT: &str = "org.apache.hadoop.hive.ql.io.parquet.MapredParquetInputFormat";
-const PARQUET_OUTPUT: &str = "org.apache.hadoop.hive.ql.io.parquet.MapredParquetOutputFormat";
 const STORE_AS_PARQUET: &str = "ticklake writes Parquet: write STORED AS PARQUET, without ROW FORMAT";
 
 pub(super) fn parse(text: &str) -> Result<Ddl> {

@@ -71,7 +71,8 @@ impl Lake {
     pub async fn partition(&self, ddl: &Ddl, values: &[&str]) -> Folder {
         let names: Vec<&str> = ddl.partitioned_by.iter().map(|c| c.name.as_str()).collect();
         let key = PartitionKey::new(&names, values.iter().map(|v| (*v).to_owned()).collect()).unwrap();
-        let folder = self.stores.open(ddl.location.as_deref().unwrap()).unwrap().folder(key.path()).unwrap();
+        let folder =
+            self.stores.open(ddl.location.as_deref().unwrap()).await.unwrap().folder(key.path()).unwrap();
         self.register(&ddl.name, values, folder.location()).await;
         folder
     }

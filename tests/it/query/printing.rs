@@ -37,7 +37,7 @@ async fn text(answer: Answer, format: Format) -> ticklake::Result<String> {
 
 fn answer(columns: &[(&str, ArrayRef)]) -> Answer {
     let batch = RecordBatch::try_from_iter(columns.iter().cloned()).unwrap();
-    Answer { schema: batch.schema(), batches: futures::stream::iter([Ok(batch)]).boxed() }
+    Answer { schema: batch.schema(), batches: futures::stream::iter([Ok(batch)]).boxed(), scanned: None }
 }
 
 fn column(values: &[Option<&str>]) -> ArrayRef {
@@ -134,7 +134,7 @@ async fn what_came_before_a_failure_is_written() {
     let schema = batch.schema();
     let batches = futures::stream::iter([Ok(batch), Err(Error::new(Kind::Query, "gone"))]).boxed();
     let mut out = Vec::new();
-    let error = print(Answer { schema, batches }, Format::Csv, &mut out).await.unwrap_err();
+    let error = print(Answer { schema, batches, scanned: None }, Format::Csv, &mut out).await.unwrap_err();
     assert_eq!(error.to_string(), "gone");
     assert_eq!(out, b"c\na\n");
 }

@@ -47,7 +47,7 @@ async fn a_table_has_one_name_however_it_is_written() {
         lake.location("plain")
     ))
     .await;
-    sizes(&lake.stores.open(&lake.location("plain")).unwrap(), "a.parquet", &[8]).await;
+    sizes(&lake.stores.open(&lake.location("plain")).await.unwrap(), "a.parquet", &[8]).await;
 
     for name in [
         "market.ticks",
@@ -123,7 +123,7 @@ async fn a_location_is_taken_as_it_is() {
         ("memory:///date=%31/".to_owned(), "c"),
     ];
     for (i, (location, symbol)) in places.iter().enumerate() {
-        sizes(&lake.stores.open(location).unwrap(), "k.parquet", &[i as i64]).await;
+        sizes(&lake.stores.open(location).await.unwrap(), "k.parquet", &[i as i64]).await;
         lake.register(&ddl.name, &["2026-11-22", symbol], location).await;
     }
     let expected = ["0,2026-11-22,a", "1,2026-11-22,b", "2,2026-11-22,c"];

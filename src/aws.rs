@@ -1,0 +1,166 @@
+//! Owns how AWS is reached: region, credentials, endpoints and HTTPS, as every AWS tool finds them.
+//!
+//! Settings of ours come first; what they leave open comes from AWS's default chain: `AWS_…` variables, profiles with
+//! SSO and assumed roles, web identities, containers and machines. It is looked through once a process, at the first
+//! use: who works on a local disk never asks for it. A region that nobody set is an error; nothing falls back to one.
+
+use std::error::Error as StdError;
+use std::fmt;
+use std::sync::Arc;
+use std::time::Duration;
+
+use aws_config::retry::RetryConfig;
+use aws_config::timeout::TimeoutConfig;
+use aws_config::{AppName, BehaviorVersion, Region, SdkConfig};
+use aws_smithy_http_client::tls;
+use aws_smithy_runtime_api::client::orchestrator::HttpResponse;
+use aws_smithy_runtime_api::client::result::SdkError;
+use aws_smithy_types::error::metadata::ProvideErrorMetadata;
+use aws_types::service_config::ServiceConfigKey;
+use tokio::sync::OnceCell;
+
+use crate::error::{self, Error, Kind, Result};
+
+/// A call that was throttled or failed in AWS is made again by the SDK, with jitter, so often and so far apart at most.
+/// That is some ten seconds; a job waits for longer outages by itself.
+const ATTEMPTS: u32 = 6;
+const BACKOFF_MAX: Duration = Duration::from_secs(5);
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
+/// To an answer's first byte. Glue's own limit for an operation is below it.
+const READ_TIMEOUT: Duration = Duration::from_secs(60);
+
+/// Errors of a moment that are not all modelled as such (FACTS 2.5, 3.11; botocore's models).
+const PASSING: [&str; 10] = [
+    "ConcurrentModificationException",
+    "InternalServerException",
+    "InternalServiceException",
+    "OperationTimeoutException",
+    "RequestLimitExceeded",
+    "RequestTimeoutException",
+    "ServiceUnavailableException",
+    "Throttling",
+    "ThrottlingException",
+    "TooManyRequestsException",
+];
+
+/// The target of the default chain's logs, and what of them is left out unless the user asks for that target.
+pub const LOGS: &str = "aws_config";
+pub const LOGS_LEFT_OUT: &str = "aws_config::imds=off";
+
+/// What the user said of AWS; all else is AWS's default chain.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct AwsOptions {
+    pub region: Option<String>,
+    pub profile: Option<String>,
+    /// For all services, where they are not AWS's own.
+    pub endpoint: Option<String>,
+}
+
+/// AWS, as this process reaches it. Cheap to clone.
+#[derive(Clone, Default)]
+pub struct Aws {
+    options: Arc<AwsOptions>,
+    config: Arc<OnceCell<SdkConfig>>,
+}
+
+impl Aws {
+    /// Nothing is looked up yet.
+    pub fn new(options: AwsOptions) -> Self {
+        Self { options: Arc::new(options), config: Arc::default() }
+    }
+
+    /// Region and credentials' providers, looked up at the first call. Credentials themselves are asked for when a
+    /// request needs them.
+    pub async fn config(&self) -> Result<&SdkConfig> {
+        self.config.get_or_try_init(|| self.load()).await
+    }
+
+    async fn load(&self) -> Result<SdkConfig> {
+        // The object store's TLS, so that one is compiled.
+        let tls = tls::Provider::Rustls(tls::rustls_provider::CryptoMode::Ring);
+        let http = aws_smithy_http_client::Builder::new().tls_provider(tls).build_https();
+        let timeouts =
+            TimeoutConfig::builder().connect_timeout(CONNECT_TIMEOUT).read_timeout(READ_TIMEOUT).build();
+        let mut loader = aws_config::defaults(BehaviorVersion::v2026_01_12())
+            .http_client(http)
+            .timeout_config(timeouts)
+            .retry_config(RetryConfig::standard().with_max_attempts(ATTEMPTS).with_max_backoff(BACKOFF_MAX))
+            .app_name(AppName::new("ticklake").expect("the program's name is one of an application"));
+        if let Some(profile) = &self.options.profile {
+            loader = loader.profile_name(profile);
+        }
+        if let Some(region) = &self.options.region {
+            loader = loader.region(Region::new(region.clone()));
+        }
+        if let Some(endpoint) = &self.options.endpoint {
+            loader = loader.endpoint_url(endpoint);
+        }
+        let config = loader.load().await;
+        if config.region().is_none_or(|region| region.as_ref().is_empty()) {
+            return Err(Error::usage(
+                "no AWS region is set, and none is assumed: set aws.region (--region), AWS_REGION, or the region of \
+                 the profile. For a server that only speaks S3, it is the name that it signs with, often us-east-1",
+            ));
+        }
+        Ok(config)
+    }
+
+    /// The region, which is set.
+    pub async fn region(&self) -> Result<String> {
+        Ok(self.config().await?.region().map(ToString::to_string).unwrap_or_default())
+    }
+
+    /// Where a service is, if not at AWS's own place: `AWS_ENDPOINT_URL_S3`, a profile's `services` or the endpoint for
+    /// all. The SDK's clients find it by themselves; this is for those that are not the SDK's.
+    pub async fn endpoint(&self, service: &str) -> Result<Option<String>> {
+        let config = self.config().await?;
+        let key = ServiceConfigKey::builder()
+            .service_id(service)
+            .env("AWS_ENDPOINT_URL")
+            .profile("endpoint_url")
+            .build()
+            .expect("the key of an endpoint is whole");
+        if self.options.endpoint.is_none()
+            && let Some(endpoint) = config.service_config().and_then(|service| service.load_config(key))
+        {
+            return Ok(Some(endpoint));
+        }
+        Ok(config.endpoint_url().map(str::to_owned))
+    }
+}
+
+impl fmt::Debug for Aws {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Aws").field("options", &self.options).finish_non_exhaustive()
+    }
+}
+
+/// What an operation of an AWS service fails with.
+pub trait CallError: ProvideErrorMetadata + StdError + Send + Sync + 'static {}
+
+impl<E: ProvideErrorMetadata + StdError + Send + Sync + 'static> CallError for E {}
+
+/// Whether the error that AWS names by this code may be gone when the same call is made again.
+pub fn is_passing(code: &str) -> bool {
+    PASSING.contains(&code)
+}
+
+/// A failed call as our error: AWS's code and words, or what hindered it on the way. What may be gone at the next try
+/// is retryable; whether the call took effect is then not known.
+pub fn failed(kind: Kind, what: impl Into<String>, error: SdkError<impl CallError, HttpResponse>) -> Error {
+    let failed = Error::new(kind, what);
+    let status = error.raw_response().map(|response| response.status().as_u16());
+    let code = error.code().map(str::to_owned);
+    let passing = match &error {
+        SdkError::ConstructionFailure(_) => false,
+        SdkError::TimeoutError(_) | SdkError::DispatchFailure(_) | SdkError::ResponseError(_) => true,
+        _ => code.as_deref().is_some_and(is_passing) || status.is_some_and(|s| s >= 500 || s == 429),
+    };
+    let failed = match (&code, error.message()) {
+        (Some(code), Some(message)) => failed.because(format!("{code}: {message}")),
+        (Some(code), None) => failed.because(code.clone()),
+        // Connections and credentials: the causes say more than the error does.
+        (None, _) => failed.because(error::chain(&error)),
+    };
+    if passing { failed.retryable() } else { failed }
+}

@@ -1,0 +1,427 @@
+//! Owns the catalog in AWS Glue: the one that Athena, Trino and Spark read.
+//!
+//! Tables and partitions are as Athena's own DDL makes them (`glue/table`), so that every engine takes them. A call
+//! that was throttled or met another change is made again by the SDK, with jitter; what stays failed is retryable.
+
+mod expression;
+mod table;
+
+use std::collections::HashMap;
+use std::fmt;
+
+use async_trait::async_trait;
+use aws_sdk_glue::Client;
+use aws_sdk_glue::config::interceptors::InterceptorContext;
+use aws_sdk_glue::config::retry::{ClassifyRetry, RetryAction};
+use aws_sdk_glue::error::SdkError;
+use aws_sdk_glue::operation::batch_create_partition::BatchCreatePartitionError;
+use aws_sdk_glue::operation::create_database::CreateDatabaseError;
+use aws_sdk_glue::operation::create_table::CreateTableError;
+use aws_sdk_glue::operation::delete_table::DeleteTableError;
+use aws_sdk_glue::operation::get_table::GetTableError;
+use aws_sdk_glue::types::{DatabaseInput, ErrorDetail, PartitionInput, PartitionValueList};
+use aws_smithy_runtime_api::client::interceptors::context::Error as TypeErasedError;
+use futures::{StreamExt, TryStreamExt};
+
+use super::{Catalog, Condition, Partition, Registered, no_table, wrong_count};
+use crate::aws::{self, Aws, CallError};
+use crate::error::{Error, Kind, Result};
+use crate::table::{Ddl, TableName};
+
+/// Glue takes no more partitions in one call to create some (FACTS 2.1); as many are looked up in one.
+const BATCH: usize = 100;
+/// Calls of such batches under way at once: Glue throttles an account, not a call (FACTS 2.5).
+const BATCHES: usize = 4;
+/// The most partitions that a page has (FACTS 2.2).
+const PAGE: i32 = 1000;
+
+/// Where Glue is, and whose catalog.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct GlueOptions {
+    /// If it is not AWS's; above what [`Aws`] finds.
+    pub endpoint: Option<String>,
+    /// The account whose catalog it is; without one it is the caller's.
+    pub catalog_id: Option<String>,
+}
+
+/// AWS Glue's data catalog.
+///
+/// * A table is external, Parquet, and on S3: another location is refused.
+/// * `create_table` makes its database where it is not there.
+/// * Values are raw, locations literal (FACTS 2.4).
+#[derive(Clone)]
+pub struct GlueCatalog {
+    client: Client,
+    catalog_id: Option<String>,
+}
+
+impl GlueCatalog {
+    /// Nothing is asked of Glue yet; the region is looked up.
+    pub async fn open(options: &GlueOptions, aws: &Aws) -> Result<Self> {
+        let mut config =
+            aws_sdk_glue::config::Builder::from(aws.config().await?).retry_classifier(MeetsAnother);
+        if let Some(endpoint) = &options.endpoint {
+            config = config.endpoint_url(endpoint);
+        }
+        Ok(Self { client: Client::from_conf(config.build()), catalog_id: options.catalog_id.clone() })
+    }
+
+    /// `None` where there is no such table, or no such database.
+    async fn find(&self, name: &TableName) -> Result<Option<aws_sdk_glue::types::Table>> {
+        let asked = self
+            .client
+            .get_table()
+            .set_catalog_id(self.catalog_id.clone())
+            .database_name(name.database())
+            .name(name.table())
+            .send()
+            .await;
+        match asked {
+            Ok(answer) => Ok(answer.table),
+            Err(e) if e.as_service_error().is_some_and(GetTableError::is_entity_not_found_exception) => {
+                Ok(None)
+            }
+            Err(e) => Err(failed("read a table", e).with("table", name)),
+        }
+    }
+
+    async fn create_database(&self, name: &str) -> Result<()> {
+        let input = DatabaseInput::builder().name(name).build();
+        let made = self
+            .client
+            .create_database()
+            .set_catalog_id(self.catalog_id.clone())
+            .database_input(input.map_err(|e| Error::usage("no database for Glue").because(e))?)
+            .send()
+            .await;
+        match made {
+            Ok(_) => Ok(()),
+            Err(e) if e.as_service_error().is_some_and(|e| e.is_already_exists_exception()) => Ok(()),
+            Err(e) => Err(failed("make a database", e).with("database", name)),
+        }
+    }
+
+    async fn databases(&self) -> Result<Vec<String>> {
+        let asked =
+            self.client.get_databases().set_catalog_id(self.catalog_id.clone()).into_paginator().send();
+        let pages = asked.try_collect().await.map_err(|e| failed("list the databases", e))?;
+        let databases = pages.into_iter().flat_map(|page| page.database_list);
+        Ok(databases.map(|database| database.name).collect())
+    }
+
+    async fn tables_of(&self, database: &str) -> Result<Vec<TableName>> {
+        let asked = self
+            .client
+            .get_tables()
+            .set_catalog_id(self.catalog_id.clone())
+            .database_name(database)
+            .into_paginator()
+            .send();
+        match asked.try_collect().await {
+            // A name that Athena cannot write in its SQL is none that can be asked for.
+            Ok(pages) => {
+                let tables = pages.into_iter().flat_map(|page| page.table_list.unwrap_or_default());
+                Ok(tables.filter_map(|table| TableName::new(database, &table.name).ok()).collect())
+            }
+            Err(e) if e.as_service_error().is_some_and(|e| e.is_entity_not_found_exception()) => {
+                Ok(Vec::new())
+            }
+            Err(e) => Err(failed("list the tables", e).with("database", database)),
+        }
+    }
+
+    async fn get_batch(&self, name: &TableName, values: &[Vec<String>]) -> Result<Vec<Partition>> {
+        let keys = values.iter().map(|values| {
+            let key = PartitionValueList::builder().set_values(Some(values.clone())).build();
+            key.map_err(|e| Error::new(Kind::Catalog, "no key of a partition").because(e))
+        });
+        let asked = self
+            .client
+            .batch_get_partition()
+            .set_catalog_id(self.catalog_id.clone())
+            .database_name(name.database())
+            .table_name(name.table())
+            .set_partitions_to_get(Some(keys.collect::<Result<_>>()?))
+            .send()
+            .await;
+        // Those that are not in the answer are not there, or not looked for (`UnprocessedKeys` has both): who creates
+        // them is told which.
+        match asked {
+            Ok(answer) => answer.partitions.unwrap_or_default().into_iter().map(table::partition).collect(),
+            Err(e) if e.as_service_error().is_some_and(|e| e.is_entity_not_found_exception()) => {
+                Err(no_table(name))
+            }
+            Err(e) => Err(failed("look up partitions", e).with("table", name)),
+        }
+    }
+
+    async fn create_batch(&self, name: &TableName, inputs: Vec<PartitionInput>) -> Result<Vec<Registered>> {
+        let values: Vec<Vec<String>> =
+            inputs.iter().map(|input| input.values.clone().unwrap_or_default()).collect();
+        let asked = self
+            .client
+            .batch_create_partition()
+            .set_catalog_id(self.catalog_id.clone())
+            .database_name(name.database())
+            .table_name(name.table())
+            .set_partition_input_list(Some(inputs))
+            .send()
+            .await;
+        let errors = match asked {
+            Ok(answer) => answer.errors.unwrap_or_default(),
+            Err(e) => return of_all(name, values.len(), e),
+        };
+        let mut failures: HashMap<Vec<String>, Vec<ErrorDetail>> = HashMap::new();
+        for error in errors {
+            let detail = error.error_detail.unwrap_or_else(|| ErrorDetail::builder().build());
+            failures.entry(error.partition_values.unwrap_or_default()).or_default().push(detail);
+        }
+        // From the end: of two with the same values the first is the one that was created.
+        let mut answers: Vec<Registered> = values
+            .iter()
+            .rev()
+            .map(|values| match failures.get_mut(values).and_then(Vec::pop) {
+                None => Registered::Created,
+                Some(detail) => of_one(&detail),
+            })
+            .collect();
+        answers.reverse();
+        let unasked = failures.into_iter().find_map(|(values, mut details)| Some((values, details.pop()?)));
+        match unasked {
+            None => Ok(answers),
+            // None of those is known to be there.
+            Some((values, detail)) => {
+                Err(Error::new(Kind::Catalog, "Glue failed on a partition that was not asked for")
+                    .with("table", name)
+                    .with("partition", format_args!("{values:?}"))
+                    .because(told(&detail))
+                    .retryable())
+            }
+        }
+    }
+}
+
+#[async_trait]
+impl Catalog for GlueCatalog {
+    async fn create_table(&self, ddl: &Ddl) -> Result<bool> {
+        let input = table::input(ddl)?;
+        let name = &ddl.name;
+        let create = || {
+            self.client
+                .create_table()
+                .set_catalog_id(self.catalog_id.clone())
+                .database_name(name.database())
+                .table_input(input.clone())
+                .send()
+        };
+        let mut made = create().await;
+        if made
+            .as_ref()
+            .is_err_and(|e| e.as_service_error().is_some_and(CreateTableError::is_entity_not_found_exception))
+        {
+            self.create_database(name.database()).await?;
+            made = create().await;
+        }
+        match made {
+            Ok(_) => Ok(true),
+            Err(e) if e.as_service_error().is_some_and(CreateTableError::is_already_exists_exception) => {
+                Ok(false)
+            }
+            Err(e) => Err(failed("make a table", e).with("table", name)),
+        }
+    }
+
+    async fn table(&self, name: &TableName) -> Result<Option<Ddl>> {
+        self.find(name).await?.map(|found| table::ddl(name, found)).transpose()
+    }
+
+    async fn tables(&self, database: Option<&str>) -> Result<Vec<TableName>> {
+        let mut tables = Vec::new();
+        let databases = match database {
+            Some(database) => vec![database.to_owned()],
+            None => self.databases().await?,
+        };
+        for database in databases {
+            tables.extend(self.tables_of(&database).await?);
+        }
+        tables.sort_unstable();
+        Ok(tables)
+    }
+
+    async fn drop_table(&self, name: &TableName) -> Result<bool> {
+        let dropped = self
+            .client
+            .delete_table()
+            .set_catalog_id(self.catalog_id.clone())
+            .database_name(name.database())
+            .name(name.table())
+            .send()
+            .await;
+        match dropped {
+            Ok(_) => Ok(true),
+            Err(e) if e.as_service_error().is_some_and(|e| e.is_entity_not_found_exception()) => Ok(false),
+            Err(e) => Err(failed("drop a table", e).with("table", name)),
+        }
+    }
+
+    async fn has_partitions(&self, name: &TableName) -> Result<bool> {
+        let asked = self
+            .client
+            .get_partitions()
+            .set_catalog_id(self.catalog_id.clone())
+            .database_name(name.database())
+            .table_name(name.table())
+            .exclude_column_schema(true)
+            .max_results(1)
+            .send()
+            .await;
+        match asked {
+            Ok(answer) => Ok(answer.partitions.is_some_and(|partitions| !partitions.is_empty())),
+            Err(e) if e.as_service_error().is_some_and(|e| e.is_entity_not_found_exception()) => {
+                Err(no_table(name))
+            }
+            Err(e) => Err(failed("look for partitions", e).with("table", name)),
+        }
+    }
+
+    async fn partitions(&self, name: &TableName, conditions: &[Condition]) -> Result<Vec<Partition>> {
+        let expression = match conditions {
+            [] => None,
+            conditions => {
+                let ddl = self.table(name).await?.ok_or_else(|| no_table(name))?;
+                expression::of(conditions, &ddl.partitioned_by)
+            }
+        };
+        let asked = self
+            .client
+            .get_partitions()
+            .set_catalog_id(self.catalog_id.clone())
+            .database_name(name.database())
+            .table_name(name.table())
+            .exclude_column_schema(true)
+            .max_results(PAGE)
+            .set_expression(expression.clone())
+            .into_paginator()
+            .send();
+        match asked.try_collect().await {
+            Ok(pages) => {
+                let found = pages.into_iter().flat_map(|page| page.partitions.unwrap_or_default());
+                let mut partitions: Vec<Partition> = found.map(table::partition).collect::<Result<_>>()?;
+                partitions.sort_unstable();
+                Ok(partitions)
+            }
+            Err(e) if e.as_service_error().is_some_and(|e| e.is_entity_not_found_exception()) => {
+                Err(no_table(name))
+            }
+            Err(e) => Err(failed("read the partitions of a table", e)
+                .with("table", name)
+                .with("that meet", expression.unwrap_or_else(|| "anything".to_owned()))),
+        }
+    }
+
+    async fn find_partitions(&self, name: &TableName, values: &[Vec<String>]) -> Result<Vec<Partition>> {
+        if values.is_empty() {
+            return match self.find(name).await? {
+                Some(_) => Ok(Vec::new()),
+                None => Err(no_table(name)),
+            };
+        }
+        let batches: Vec<_> = values.chunks(BATCH).map(|batch| self.get_batch(name, batch)).collect();
+        let found: Vec<_> = futures::stream::iter(batches).buffered(BATCHES).try_collect().await?;
+        Ok(found.into_iter().flatten().collect())
+    }
+
+    /// Each gets the table's formats, SerDe and columns, as Athena reads a partition by its own (FACTS 2.8).
+    async fn create_partitions(&self, name: &TableName, partitions: &[Partition]) -> Result<Vec<Registered>> {
+        if partitions.is_empty() {
+            return Ok(Vec::new());
+        }
+        let found = self.find(name).await?.ok_or_else(|| no_table(name))?;
+        let columns = found.partition_keys.as_ref().map_or(0, Vec::len);
+        let (fit, others): (Vec<_>, Vec<_>) =
+            partitions.iter().enumerate().partition(|(_, partition)| partition.values.len() == columns);
+        let mut answers: Vec<Option<Registered>> = partitions.iter().map(|_| None).collect();
+        for (i, partition) in others {
+            answers[i] = Some(Registered::Failed(wrong_count(name, &partition.values, columns)));
+        }
+        let inputs: Vec<PartitionInput> =
+            fit.iter().map(|(_, partition)| table::partition_input(partition, &found)).collect();
+        let batches: Vec<_> =
+            inputs.chunks(BATCH).map(|batch| self.create_batch(name, batch.to_vec())).collect();
+        let created: Vec<_> = futures::stream::iter(batches).buffered(BATCHES).try_collect().await?;
+        for ((i, _), answer) in fit.into_iter().zip(created.into_iter().flatten()) {
+            answers[i] = Some(answer);
+        }
+        Ok(answers
+            .into_iter()
+            .map(|answer| answer.expect("each partition is in one of the batches"))
+            .collect())
+    }
+}
+
+impl fmt::Debug for GlueCatalog {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("glue")
+    }
+}
+
+/// A change that met another one is made again: the SDK takes that for lasting (FACTS 2.5).
+#[derive(Debug)]
+struct MeetsAnother;
+
+impl ClassifyRetry for MeetsAnother {
+    fn classify_retry(&self, context: &InterceptorContext) -> RetryAction {
+        let Some(Err(error)) = context.output_or_error() else { return RetryAction::NoActionIndicated };
+        let Some(error) = error.as_operation_error() else { return RetryAction::NoActionIndicated };
+        // By its code: not every operation models the error, and Glue gives it all the same.
+        let met = met::<BatchCreatePartitionError>(error)
+            || met::<CreateDatabaseError>(error)
+            || met::<CreateTableError>(error)
+            || met::<DeleteTableError>(error);
+        if met { RetryAction::transient_error() } else { RetryAction::NoActionIndicated }
+    }
+
+    fn name(&self) -> &'static str {
+        "a change that met another one"
+    }
+}
+
+fn met<E: CallError>(error: &TypeErasedError) -> bool {
+    error.downcast_ref::<E>().and_then(E::code) == Some("ConcurrentModificationException")
+}
+
+/// The whole call failed. Glue may also say so of one partition among many that is there already: the caller looks.
+fn of_all(
+    name: &TableName,
+    partitions: usize,
+    e: SdkError<BatchCreatePartitionError>,
+) -> Result<Vec<Registered>> {
+    match e.as_service_error() {
+        Some(e) if e.is_entity_not_found_exception() => Err(no_table(name)),
+        Some(e) if e.is_already_exists_exception() => {
+            Ok((0..partitions).map(|_| Registered::AlreadyExists).collect())
+        }
+        _ => Err(failed("register partitions", e).with("table", name).with("partitions", partitions)),
+    }
+}
+
+fn of_one(detail: &ErrorDetail) -> Registered {
+    let code = detail.error_code().unwrap_or_default();
+    if code == "AlreadyExistsException" {
+        return Registered::AlreadyExists;
+    }
+    let failed = Error::new(Kind::Catalog, "Glue did not register a partition").because(told(detail));
+    Registered::Failed(if aws::is_passing(code) { failed.retryable() } else { failed })
+}
+
+fn told(detail: &ErrorDetail) -> String {
+    format!(
+        "{}: {}",
+        detail.error_code().unwrap_or("no code"),
+        detail.error_message().unwrap_or("no message")
+    )
+}
+
+fn failed(what: &str, e: SdkError<impl CallError>) -> Error {
+    aws::failed(Kind::Catalog, format!("cannot {what} in AWS Glue"), e)
+}

@@ -1,0 +1,175 @@
+//! Turns a DDL into the table that Athena would make of it in Glue, and a table in Glue, whoever made it, into a DDL.
+
+use std::collections::HashMap;
+
+use aws_sdk_glue::types::{
+    Column as GlueColumn, PartitionInput, SerDeInfo, StorageDescriptor, Table, TableInput,
+};
+
+use crate::catalog::Partition;
+use crate::error::{Error, Kind, Result};
+use crate::table::ddl::{self, Property};
+use crate::table::{Column, Ddl, TableName};
+
+/// What a table always has among its parameters, as Athena and awswrangler write it (FACTS 2.8).
+const ALWAYS: [(&str, &str); 2] = [("EXTERNAL", "TRUE"), ("classification", "parquet")];
+/// What engines note for themselves; it changes with each of their changes.
+const NOTED: [&str; 1] = ["transient_lastDdlTime"];
+
+/// A table as CreateTable takes it.
+pub(super) fn input(ddl: &Ddl) -> Result<TableInput> {
+    let refuse = |what: &str| Err(Error::usage(what).with("table", &ddl.name));
+    let Some(location) = &ddl.location else {
+        return refuse(
+            "a table in Glue has a place on S3: give --location s3://BUCKET/FOLDER/, or LOCATION in the DDL",
+        );
+    };
+    if !location.starts_with("s3://") {
+        return Err(Error::usage("a table in Glue is on S3: give --location s3://BUCKET/FOLDER/")
+            .with("table", &ddl.name)
+            .with("location", location));
+    }
+    let mut parameters: HashMap<String, String> =
+        ddl.properties.iter().map(|p| (p.key.clone(), p.value.clone())).collect();
+    for (key, value) in ALWAYS {
+        parameters.entry(key.to_owned()).or_insert_with(|| value.to_owned());
+    }
+    let serde = SerDeInfo::builder()
+        .serialization_library(ddl::PARQUET_SERDE)
+        .parameters("serialization.format", "1")
+        .build();
+    let storage = StorageDescriptor::builder()
+        .set_columns(Some(ddl.columns.iter().map(glue_column).collect::<Result<_>>()?))
+        .location(location)
+        .input_format(ddl::PARQUET_INPUT)
+        .output_format(ddl::PARQUET_OUTPUT)
+        .number_of_buckets(-1)
+        .serde_info(serde)
+        .build();
+    let built = TableInput::builder()
+        .name(ddl.name.table())
+        .set_description(ddl.comment.clone())
+        .table_type("EXTERNAL_TABLE")
+        .set_parameters(Some(parameters))
+        // Also where there are none: Athena fails on a table without the list.
+        .set_partition_keys(Some(ddl.partitioned_by.iter().map(glue_column).collect::<Result<_>>()?))
+        .storage_descriptor(storage)
+        .build();
+    built.map_err(|e| Error::usage("no table for Glue").with("table", &ddl.name).because(e))
+}
+
+fn glue_column(column: &Column) -> Result<GlueColumn> {
+    let built = GlueColumn::builder()
+        .name(&column.name)
+        .r#type(column.column_type.to_string())
+        .set_comment(column.comment.clone())
+        .build();
+    built.map_err(|e| Error::usage("no column for Glue").with("column", &column.name).because(e))
+}
+
+/// The DDL of a table of Parquet files; properties are in the order of their keys, as Glue keeps none.
+pub(super) fn ddl(name: &TableName, table: Table) -> Result<Ddl> {
+    let refuse = |what: String| Err(Error::new(Kind::Catalog, what).with("table", name));
+    if table.table_type.as_deref() == Some("VIRTUAL_VIEW") {
+        return refuse(
+            "it is a view, which is an engine's own text: ask Athena (--engine athena)".to_owned(),
+        );
+    }
+    let mut parameters = table.parameters.unwrap_or_default();
+    if let Some(format) =
+        parameters.get("table_type").or_else(|| parameters.get("spark.sql.sources.provider"))
+        && !format.eq_ignore_ascii_case("parquet")
+    {
+        return refuse(format!(
+            "it is a table of {format}, not of Parquet files alone: ask Athena (--engine athena)"
+        ));
+    }
+    let Some(storage) = table.storage_descriptor else {
+        return refuse("the catalog's table has no storage: it is none of files".to_owned());
+    };
+    check_serde(name, storage.serde_info.as_ref())?;
+    for (key, value) in ALWAYS {
+        if parameters.get(key).is_some_and(|found| found.eq_ignore_ascii_case(value)) {
+            parameters.remove(key);
+        }
+    }
+    for key in NOTED {
+        parameters.remove(key);
+    }
+    // Hive keeps a table's comment among the parameters, Glue beside them.
+    let comment = table.description.or(parameters.remove("comment")).filter(|text| !text.is_empty());
+    let mut properties: Vec<Property> =
+        parameters.into_iter().map(|(key, value)| Property { key, value, line: 0 }).collect();
+    properties.sort_by(|a, b| a.key.cmp(&b.key));
+    let columns = |columns: Option<Vec<GlueColumn>>| {
+        columns.unwrap_or_default().into_iter().map(|c| column(name, c)).collect::<Result<Vec<_>>>()
+    };
+    Ok(Ddl {
+        name: name.clone(),
+        columns: columns(storage.columns)?,
+        comment,
+        partitioned_by: columns(table.partition_keys)?,
+        location: storage.location.map(with_slash),
+        properties,
+    })
+}
+
+fn check_serde(name: &TableName, serde: Option<&SerDeInfo>) -> Result<()> {
+    let library = serde.and_then(|serde| serde.serialization_library()).unwrap_or("no SerDe");
+    if library != ddl::PARQUET_SERDE {
+        return Err(Error::new(
+            Kind::Catalog,
+            "the table's files are not Parquet: ask Athena (--engine athena)",
+        )
+        .with("table", name)
+        .with("SerDe", library));
+    }
+    let by_place = serde.and_then(|serde| serde.parameters()?.get("parquet.column.index.access"));
+    if by_place.is_some_and(|value| value.eq_ignore_ascii_case("true")) {
+        return Err(Error::new(
+            Kind::Catalog,
+            "the table's columns are read by their place (parquet.column.index.access), which differs between files of \
+             several versions of a table: take that parameter off its SerDe",
+        )
+        .with("table", name));
+    }
+    Ok(())
+}
+
+fn column(table: &TableName, column: GlueColumn) -> Result<Column> {
+    let text = column.r#type.unwrap_or_default();
+    let column_type = ddl::read_type(&text).map_err(|e| {
+        Error::new(Kind::Catalog, "the catalog's table has a column of a type that is not known here")
+            .with("table", table)
+            .with("column", &column.name)
+            .with("type", &text)
+            .because(e)
+    })?;
+    Ok(Column {
+        name: column.name.to_lowercase(),
+        column_type,
+        comment: column.comment.filter(|text| !text.is_empty()),
+    })
+}
+
+pub(super) fn partition(partition: aws_sdk_glue::types::Partition) -> Result<Partition> {
+    let values = partition.values.unwrap_or_default();
+    match partition.storage_descriptor.and_then(|storage| storage.location) {
+        Some(location) => Ok(Partition { values, location: with_slash(location) }),
+        None => Err(Error::new(Kind::Catalog, "a partition in the catalog has no location: drop it there")
+            .with("partition", format_args!("{values:?}"))),
+    }
+}
+
+/// A partition in the form of its table.
+pub(super) fn partition_input(partition: &Partition, table: &Table) -> PartitionInput {
+    let mut storage =
+        table.storage_descriptor.clone().unwrap_or_else(|| StorageDescriptor::builder().build());
+    storage.location = Some(partition.location.clone());
+    PartitionInput::builder().set_values(Some(partition.values.clone())).storage_descriptor(storage).build()
+}
+
+/// Others write a folder's location without it.
+fn with_slash(location: String) -> String {
+    if location.ends_with('/') { location } else { format!("{location}/") }
+}

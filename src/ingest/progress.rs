@@ -1,0 +1,115 @@
+//! Defines what a job tells of itself while it runs: what it has done, and how it stands.
+
+use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use crate::kafka::TopicPartition;
+
+/// What a job has done so far, which only grows, and how it stands.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Progress {
+    /// Kafka records read.
+    pub records: u64,
+    /// Bytes of their keys and values.
+    pub record_bytes: u64,
+    /// Rows appended to the table's buffers.
+    pub rows: u64,
+    pub rejected: u64,
+    /// By reason, those that there were.
+    pub rejected_by: BTreeMap<&'static str, u64>,
+    pub skipped: u64,
+    /// Rows, rejected ones too, that were found in links already: they were read again and not written again.
+    pub already_there: u64,
+    /// Links of the table and of its rejected sibling that this job wrote, and their bytes.
+    pub files: u64,
+    pub file_bytes: u64,
+    /// Buffers sealed, by why.
+    pub seals: BTreeMap<&'static str, u64>,
+    pub calls: Calls,
+    pub partitions_registered: u64,
+    /// Offsets that commits have moved forward, over all sources.
+    pub offsets_committed: u64,
+    pub commits_failed: u64,
+    /// Records between where the job reads and the end it knows; `None` before the first assignment.
+    pub lag_records: Option<u64>,
+    /// The same, of each assigned source.
+    pub lags: BTreeMap<TopicPartition, u64>,
+    /// Partitions of the tables whose rows are not sealed yet, each counted once a source.
+    pub open_partitions: u64,
+    /// Bytes of memory of rows that are not in a file yet: in buffers and on their way.
+    pub buffered_bytes: u64,
+    /// Links on their way: being encoded, put, or waiting for that.
+    pub in_flight: u64,
+    /// How long the oldest row that is not sealed has been waiting.
+    pub oldest_unsealed: Duration,
+    /// Partitions with links that the catalog does not know yet.
+    pub registration_backlog: u64,
+    /// Records that are read and must not be committed yet, by what their sources wait for first.
+    pub held: Held,
+}
+
+/// Calls to the store and to the catalog, each try counted.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Calls {
+    /// Puts that made a link.
+    pub puts_created: u64,
+    /// Puts that found another's link, or their own after a lost answer.
+    pub puts_taken: u64,
+    pub puts_failed: u64,
+    pub catalog_ok: u64,
+    pub catalog_failed: u64,
+}
+
+/// Why offsets are held back.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Held {
+    /// A row is in a buffer.
+    pub buffered: u64,
+    /// A link is on its way to the store.
+    pub writing: u64,
+    /// A partition is on its way to the catalog.
+    pub registering: u64,
+}
+
+/// Counts calls where they are made, on whatever thread.
+#[derive(Debug, Default)]
+pub(super) struct Meter {
+    puts_created: AtomicU64,
+    puts_taken: AtomicU64,
+    puts_failed: AtomicU64,
+    catalog_ok: AtomicU64,
+    catalog_failed: AtomicU64,
+}
+
+impl Meter {
+    pub fn put_created(&self) {
+        self.puts_created.fetch_add(1, Ordering::Relaxed);
+    }
+
+    pub fn put_taken(&self) {
+        self.puts_taken.fetch_add(1, Ordering::Relaxed);
+    }
+
+    pub fn put_failed(&self) {
+        self.puts_failed.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// Counts a call of the catalog's by its outcome, which it hands through.
+    pub fn catalog<T, E>(&self, outcome: Result<T, E>) -> Result<T, E> {
+        let count = if outcome.is_ok() { &self.catalog_ok } else { &self.catalog_failed };
+        count.fetch_add(1, Ordering::Relaxed);
+        outcome
+    }
+
+    pub fn calls(&self) -> Calls {
+        let read = |count: &AtomicU64| count.load(Ordering::Relaxed);
+        Calls {
+            puts_created: read(&self.puts_created),
+            puts_taken: read(&self.puts_taken),
+            puts_failed: read(&self.puts_failed),
+            catalog_ok: read(&self.catalog_ok),
+            catalog_failed: read(&self.catalog_failed),
+        }
+    }
+}

@@ -1,0 +1,269 @@
+//! Runs queries in AWS, by Athena.
+//!
+//! SQL ─ start ─▶ queued, running ─ poll ─▶ succeeded ─ pages ─▶ `rows`: batches
+//!
+//! The query runs at AWS and goes on when this process ends: `cancel` stops it there.
+
+mod rows;
+
+use std::fmt;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use async_trait::async_trait;
+use aws_sdk_athena::Client;
+use aws_sdk_athena::error::SdkError;
+use aws_sdk_athena::types::{
+    QueryExecution, QueryExecutionContext, QueryExecutionState, ResultConfiguration, ResultSet, StatementType,
+};
+use futures::{StreamExt, TryStreamExt};
+use sqlparser::dialect::GenericDialect;
+use sqlparser::tokenizer::{Token, Tokenizer};
+
+use self::rows::Rows;
+use super::{Answer, Engine, Scanned};
+use crate::aws::{self, Aws, CallError};
+use crate::error::{Error, Kind, Result};
+
+/// Athena gives no more rows in a page (FACTS 3.14).
+const PAGE: i32 = 1000;
+/// A query is looked at so soon, then less and less often: an account may ask 100 times a second (FACTS 3.12, 3.13).
+const POLL_FIRST: Duration = Duration::from_millis(100);
+const POLL_MAX: Duration = Duration::from_secs(5);
+/// Less is paid as if it were so much; a started megabyte counts whole (AWS's price list of Athena).
+const CHARGED_MIN_BYTES: u64 = 10 * MEGABYTE;
+const MEGABYTE: u64 = 1 << 20;
+const TERABYTE: f64 = (1u64 << 40) as f64;
+
+/// What statements may begin with: an engine only reads.
+const READS: [&str; 8] = ["select", "with", "values", "table", "show", "describe", "desc", "explain"];
+
+/// Where queries run, and what they cost.
+#[derive(Clone, Debug, PartialEq)]
+pub struct AthenaOptions {
+    pub workgroup: String,
+    /// Of names without one; without it, Athena's `default`.
+    pub database: Option<String>,
+    /// `s3://…` for the results; without it, the workgroup says it.
+    pub output: Option<String>,
+    /// Where Athena is, if it is not AWS's; above what [`Aws`] finds.
+    pub endpoint: Option<String>,
+    /// Of a terabyte (2⁴⁰ bytes) scanned, in US dollars.
+    pub price_per_tb: f64,
+}
+
+impl Default for AthenaOptions {
+    fn default() -> Self {
+        Self {
+            workgroup: "primary".to_owned(),
+            database: None,
+            output: None,
+            endpoint: None,
+            price_per_tb: 5.0,
+        }
+    }
+}
+
+/// AWS Athena over its own catalog, which is Glue's.
+#[derive(Clone)]
+pub struct AthenaEngine {
+    client: Client,
+    options: AthenaOptions,
+    /// The queries that were started and are not known to have ended.
+    running: Arc<Mutex<Vec<String>>>,
+}
+
+impl AthenaEngine {
+    /// Nothing is asked of Athena yet; the region is looked up.
+    pub async fn open(options: AthenaOptions, aws: &Aws) -> Result<Self> {
+        let mut config = aws_sdk_athena::config::Builder::from(aws.config().await?);
+        if let Some(endpoint) = &options.endpoint {
+            config = config.endpoint_url(endpoint);
+        }
+        Ok(Self { client: Client::from_conf(config.build()), options, running: Arc::default() })
+    }
+
+    /// Gives the id of the query. The SDK sends a token of its own along, the same with each try, so that a query whose
+    /// answer got lost is not started twice.
+    async fn start(&self, sql: &str) -> Result<String> {
+        let context = QueryExecutionContext::builder().set_database(self.options.database.clone()).build();
+        let output =
+            self.options.output.as_ref().map(|at| ResultConfiguration::builder().output_location(at).build());
+        let started = self
+            .client
+            .start_query_execution()
+            .query_string(sql)
+            .work_group(&self.options.workgroup)
+            .query_execution_context(context)
+            .set_result_configuration(output)
+            .send()
+            .await
+            .map_err(|e| failed("start the query", e).with("workgroup", &self.options.workgroup))?;
+        let id = started.query_execution_id.unwrap_or_default();
+        self.lock().push(id.clone());
+        Ok(id)
+    }
+
+    /// Waits until the query has ended. It may be queued again after it ran (FACTS 3.12).
+    async fn end(&self, id: &str) -> Result<QueryExecution> {
+        let mut pause = POLL_FIRST;
+        loop {
+            let asked = self.client.get_query_execution().query_execution_id(id).send().await;
+            let answer = asked.map_err(|e| failed("look at the query", e).with("query", id))?;
+            let execution = answer.query_execution.unwrap_or_else(|| QueryExecution::builder().build());
+            let state = execution.status.as_ref().and_then(|status| status.state.clone());
+            match state {
+                Some(QueryExecutionState::Succeeded) => {
+                    self.ended(id);
+                    return Ok(execution);
+                }
+                Some(QueryExecutionState::Failed | QueryExecutionState::Cancelled) => {
+                    self.ended(id);
+                    return Err(unsuccessful(id, &execution));
+                }
+                _ => {
+                    tokio::time::sleep(pause).await;
+                    pause = (pause * 3 / 2).min(POLL_MAX);
+                }
+            }
+        }
+    }
+
+    fn scanned(&self, execution: &QueryExecution) -> Option<Scanned> {
+        let bytes = execution.statistics.as_ref()?.data_scanned_in_bytes?;
+        let bytes = u64::try_from(bytes).unwrap_or(0);
+        let charged = match (bytes, &execution.statement_type) {
+            (0, _) | (_, Some(StatementType::Ddl | StatementType::Utility)) => 0,
+            (bytes, _) => bytes.next_multiple_of(MEGABYTE).max(CHARGED_MIN_BYTES),
+        };
+        Some(Scanned { bytes, dollars: charged as f64 / TERABYTE * self.options.price_per_tb })
+    }
+
+    async fn page(&self, id: &str, token: Option<String>) -> Result<(ResultSet, Option<String>)> {
+        let asked = self
+            .client
+            .get_query_results()
+            .query_execution_id(id)
+            .max_results(PAGE)
+            .set_next_token(token)
+            .send()
+            .await;
+        let page = asked.map_err(|e| failed("read the rows of the query", e).with("query", id))?;
+        Ok((page.result_set.unwrap_or_else(|| ResultSet::builder().build()), page.next_token))
+    }
+
+    async fn answer(&self, id: String) -> Result<Answer> {
+        let execution = self.end(&id).await?;
+        let scanned = self.scanned(&execution);
+        let (mut first, next) = self.page(&id, None).await?;
+        let columns = first.result_set_metadata.take().and_then(|metadata| metadata.column_info);
+        let rows = Rows::new(columns.unwrap_or_default())?;
+        // The names of the columns, which only the results of a query begin with.
+        if execution.statement_type == Some(StatementType::Dml)
+            && let Some(rows_of_page) = &mut first.rows
+            && rows_of_page.first().is_some_and(|row| rows.is_header(row))
+        {
+            rows_of_page.remove(0);
+        }
+        let schema = rows.schema();
+        let first = rows.batch(first.rows.unwrap_or_default())?;
+        let engine = self.clone();
+        let others = futures::stream::try_unfold(next, move |token| {
+            let (engine, id, rows) = (engine.clone(), id.clone(), rows.clone());
+            async move {
+                let Some(token) = token else { return Ok(None) };
+                let (page, next) = engine.page(&id, Some(token)).await?;
+                Ok(Some((rows.batch(page.rows.unwrap_or_default())?, next)))
+            }
+        });
+        let batches = futures::stream::once(async { Ok(first) }).chain(others.into_stream()).boxed();
+        Ok(Answer { schema, batches, scanned })
+    }
+
+    fn lock(&self) -> std::sync::MutexGuard<'_, Vec<String>> {
+        self.running.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn ended(&self, id: &str) {
+        self.lock().retain(|running| running != id);
+    }
+}
+
+#[async_trait]
+impl Engine for AthenaEngine {
+    async fn query(&self, sql: &str) -> Result<Answer> {
+        let sql = sql.trim().trim_end_matches(';');
+        check_reads(sql)?;
+        let id = self.start(sql).await?;
+        tracing::debug!(query = id, "query started");
+        self.answer(id).await
+    }
+
+    async fn cancel(&self) -> Result<()> {
+        let running = std::mem::take(&mut *self.lock());
+        for id in running {
+            let stopped = self.client.stop_query_execution().query_execution_id(&id).send().await;
+            stopped
+                .map_err(|e| failed("stop the query, which may still run and cost", e).with("query", &id))?;
+        }
+        Ok(())
+    }
+}
+
+impl fmt::Debug for AthenaEngine {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("AthenaEngine").field("options", &self.options).finish_non_exhaustive()
+    }
+}
+
+/// Refuses what writes, by the first word; all else of the statement is Athena's to judge.
+fn check_reads(sql: &str) -> Result<()> {
+    let Ok(tokens) = Tokenizer::new(&GenericDialect {}, sql).tokenize() else { return Ok(()) };
+    let is_first = |token: &&Token| !matches!(token, Token::Whitespace(_) | Token::LParen);
+    match tokens.iter().find(is_first) {
+        None => Err(Error::usage("the statement is empty")),
+        Some(Token::Word(word)) if !READS.contains(&word.value.to_ascii_lowercase().as_str()) => {
+            Err(Error::new(
+                Kind::Query,
+                format!(
+                    "{} is no statement that only reads: run it in Athena itself",
+                    word.value.to_ascii_uppercase()
+                ),
+            ))
+        }
+        Some(_) => Ok(()),
+    }
+}
+
+/// A query that Athena ended, with Athena's reason.
+fn unsuccessful(id: &str, execution: &QueryExecution) -> Error {
+    let status = execution.status.as_ref();
+    let cause = status.and_then(|status| status.athena_error.as_ref());
+    let reason = status
+        .and_then(|status| status.state_change_reason.clone())
+        .or_else(|| cause.and_then(|cause| cause.error_message.clone()))
+        .unwrap_or_else(|| "Athena gives no reason".to_owned());
+    let what = match status.and_then(|status| status.state.as_ref()) {
+        Some(QueryExecutionState::Cancelled) => "the query was cancelled in Athena",
+        _ => "Athena failed the query",
+    };
+    let mut error = Error::new(Kind::Query, what).with("query", id);
+    if let Some(category) = cause.and_then(|cause| cause.error_category) {
+        // As AthenaError's page of the API names them.
+        error = error.with(
+            "category",
+            match category {
+                1 => "system".to_owned(),
+                2 => "user".to_owned(),
+                3 => "other".to_owned(),
+                other => other.to_string(),
+            },
+        );
+    }
+    let error = error.because(reason);
+    if cause.is_some_and(|cause| cause.retryable) { error.retryable() } else { error }
+}
+
+fn failed(what: &str, e: SdkError<impl CallError>) -> Error {
+    aws::failed(Kind::Query, format!("cannot {what} in Athena"), e)
+}

@@ -1,0 +1,309 @@
+//! Turns a bucket of S3, or of a server that speaks it, into a store whose creates are answered by what is there.
+//!
+//! Two clients of one bucket: reads are tried again by object_store; a create is one request, as only the caller may
+//! try it again, after a look (FACTS 1.22). Credentials come from [`Aws`], as object_store's own chain knows neither
+//! profiles nor SSO (FACTS 1.36).
+
+use std::fmt;
+use std::ops::Range;
+use std::sync::Arc;
+use std::time::{Duration, SystemTime};
+
+use async_trait::async_trait;
+use aws_credential_types::Credentials;
+use aws_credential_types::provider::{ProvideCredentials, SharedCredentialsProvider};
+use bytes::Bytes;
+use futures::stream::BoxStream;
+use futures::{StreamExt, TryStreamExt};
+use object_store::aws::{AmazonS3, AmazonS3Builder, AwsCredential, AwsCredentialProvider};
+use object_store::path::Path;
+use object_store::{
+    Attribute, Attributes, ClientOptions, CopyOptions, CredentialProvider, Error, GetOptions, GetResult,
+    ListResult, MultipartUpload, ObjectMeta, ObjectStore, PutMode, PutMultipartOptions, PutOptions,
+    PutPayload, PutResult, RenameOptions, Result, RetryConfig,
+};
+use tokio::sync::Mutex;
+
+use crate::aws::Aws;
+use crate::error::{self, Kind};
+
+const STORE: &str = "S3";
+
+/// A request that only reads is made again so often, for so long at most.
+const READ_RETRIES: usize = 5;
+const READ_RETRY_FOR: Duration = Duration::from_secs(60);
+
+/// Credentials are fetched anew when they end within this; while that fails, those at hand are used to their end.
+const REFRESH_BEFORE: Duration = Duration::from_secs(300);
+/// How long credentials without an end are used before the chain is asked again (as AWS's SDK does).
+const KEEP_FOR: Duration = Duration::from_secs(900);
+
+/// How buckets are reached and what is asked of S3 for each file.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct S3Options {
+    /// Where S3 is, if it is not AWS's; above what [`Aws`] finds.
+    pub endpoint: Option<String>,
+    pub addressing: Addressing,
+    /// The KMS key that files are encrypted with; without one it is the bucket's default.
+    pub kms_key: Option<String>,
+    /// `STANDARD_IA`, `INTELLIGENT_TIERING`, …; without one it is `STANDARD`.
+    pub storage_class: Option<String>,
+    /// For one whole request, its body included.
+    pub timeout: Duration,
+}
+
+/// Where the bucket's name stands in an address.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Addressing {
+    /// In the path for a server that is not AWS, and for a name with a dot, which no certificate of AWS's is for.
+    #[default]
+    Auto,
+    Path,
+    Virtual,
+}
+
+impl Default for S3Options {
+    fn default() -> Self {
+        Self {
+            endpoint: None,
+            addressing: Addressing::Auto,
+            kms_key: None,
+            storage_class: None,
+            // A file of 64 MiB through 2 Mbit/s; a request that hangs is given up some day.
+            timeout: Duration::from_secs(300),
+        }
+    }
+}
+
+#[derive(Debug)]
+pub(super) struct S3Store {
+    bucket: String,
+    reads: AmazonS3,
+    creates: AmazonS3,
+    attributes: Attributes,
+}
+
+impl S3Store {
+    /// Nothing is asked of the bucket yet; the region is looked up.
+    pub(super) async fn open(bucket: &str, options: &S3Options, aws: &Aws) -> error::Result<Self> {
+        let region = aws.region().await?;
+        let endpoint = match &options.endpoint {
+            Some(endpoint) => Some(endpoint.clone()),
+            None => aws.endpoint("s3").await?,
+        };
+        let chain = aws.config().await?.credentials_provider().ok_or_else(|| {
+            error::Error::new(
+                Kind::Store,
+                "AWS's default chain has no credentials at all: set AWS_PROFILE or AWS_ACCESS_KEY_ID",
+            )
+        })?;
+        let credentials: AwsCredentialProvider = Arc::new(Chain { provider: chain, held: Mutex::default() });
+        let in_path = match options.addressing {
+            Addressing::Auto => endpoint.is_some() || bucket.contains('.'),
+            Addressing::Path => true,
+            Addressing::Virtual => false,
+        };
+        let mut builder = AmazonS3Builder::new()
+            .with_bucket_name(bucket)
+            .with_region(region)
+            .with_credentials(credentials)
+            .with_virtual_hosted_style_request(!in_path)
+            .with_client_options(ClientOptions::new().with_timeout(options.timeout));
+        if let Some(endpoint) = endpoint {
+            builder = builder.with_allow_http(endpoint.starts_with("http://")).with_endpoint(match in_path {
+                true => endpoint,
+                false => in_host(&endpoint, bucket),
+            });
+        }
+        if let Some(key) = &options.kms_key {
+            builder = builder.with_sse_kms_encryption(key).with_bucket_key(true);
+        }
+        let client = |retries: RetryConfig| {
+            builder.clone().with_retry(retries).build().map_err(|e| {
+                error::Error::usage("the bucket cannot be opened with these settings")
+                    .with("bucket", bucket)
+                    .because(e)
+            })
+        };
+        let once = RetryConfig { max_retries: 0, ..RetryConfig::default() };
+        let some = RetryConfig {
+            max_retries: READ_RETRIES,
+            retry_timeout: READ_RETRY_FOR,
+            ..RetryConfig::default()
+        };
+        let mut attributes = Attributes::new();
+        if let Some(class) = &options.storage_class {
+            attributes.insert(Attribute::StorageClass, class.clone().into());
+        }
+        Ok(Self { bucket: bucket.to_owned(), reads: client(some)?, creates: client(once)?, attributes })
+    }
+
+    /// S3 lists a folder that is not there as empty; what it does not find is the bucket.
+    fn no_bucket(&self, error: Error) -> Error {
+        no_bucket(&self.bucket, error)
+    }
+}
+
+/// `https://host` → `https://bucket.host`
+fn in_host(endpoint: &str, bucket: &str) -> String {
+    match endpoint.split_once("://") {
+        Some((scheme, host)) => format!("{scheme}://{bucket}.{host}"),
+        None => format!("{bucket}.{endpoint}"),
+    }
+}
+
+fn no_bucket(bucket: &str, error: Error) -> Error {
+    match error {
+        Error::NotFound { .. } => {
+            Error::NotSupported { source: format!("there is no bucket '{bucket}' here").into() }
+        }
+        error => error,
+    }
+}
+
+/// S3 answers 412 where an object is there, and 409 where another write to the name was under way and this one was
+/// dropped; object_store calls both `AlreadyExists` (FACTS 1.4, 1.21). Only the first is one.
+fn dropped(error: Error) -> Error {
+    match error {
+        Error::AlreadyExists { path, source } => match source.downcast_ref::<Error>() {
+            Some(Error::Precondition { .. } | Error::NotModified { .. }) => {
+                Error::AlreadyExists { path, source }
+            }
+            _ => Error::Generic { store: STORE, source },
+        },
+        error => error,
+    }
+}
+
+impl fmt::Display for S3Store {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.reads.fmt(f)
+    }
+}
+
+#[async_trait]
+#[deny(clippy::missing_trait_methods)]
+impl ObjectStore for S3Store {
+    async fn put_opts(&self, location: &Path, payload: PutPayload, opts: PutOptions) -> Result<PutResult> {
+        if opts.mode != PutMode::Create {
+            return self.reads.put_opts(location, payload, opts).await;
+        }
+        let opts = PutOptions { attributes: self.attributes.clone(), ..opts };
+        let created = self.creates.put_opts(location, payload, opts).await;
+        created.map_err(|e| self.no_bucket(dropped(e)))
+    }
+
+    async fn put_multipart_opts(
+        &self,
+        location: &Path,
+        opts: PutMultipartOptions,
+    ) -> Result<Box<dyn MultipartUpload>> {
+        self.reads.put_multipart_opts(location, opts).await
+    }
+
+    async fn get_opts(&self, location: &Path, options: GetOptions) -> Result<GetResult> {
+        self.reads.get_opts(location, options).await
+    }
+
+    async fn get_ranges(&self, location: &Path, ranges: &[Range<u64>]) -> Result<Vec<Bytes>> {
+        self.reads.get_ranges(location, ranges).await
+    }
+
+    fn delete_stream(&self, locations: BoxStream<'static, Result<Path>>) -> BoxStream<'static, Result<Path>> {
+        self.reads.delete_stream(locations)
+    }
+
+    fn list(&self, prefix: Option<&Path>) -> BoxStream<'static, Result<ObjectMeta>> {
+        let bucket = self.bucket.clone();
+        self.reads.list(prefix).map_err(move |e| no_bucket(&bucket, e)).boxed()
+    }
+
+    fn list_with_offset(
+        &self,
+        prefix: Option<&Path>,
+        offset: &Path,
+    ) -> BoxStream<'static, Result<ObjectMeta>> {
+        let bucket = self.bucket.clone();
+        self.reads.list_with_offset(prefix, offset).map_err(move |e| no_bucket(&bucket, e)).boxed()
+    }
+
+    async fn list_with_delimiter(&self, prefix: Option<&Path>) -> Result<ListResult> {
+        self.reads.list_with_delimiter(prefix).await.map_err(|e| self.no_bucket(e))
+    }
+
+    async fn copy_opts(&self, from: &Path, to: &Path, options: CopyOptions) -> Result<()> {
+        self.reads.copy_opts(from, to, options).await
+    }
+
+    async fn rename_opts(&self, from: &Path, to: &Path, options: RenameOptions) -> Result<()> {
+        self.reads.rename_opts(from, to, options).await
+    }
+}
+
+/// AWS's default chain, as object_store asks for credentials: before every request, so they are held.
+struct Chain {
+    provider: SharedCredentialsProvider,
+    held: Mutex<Option<Held>>,
+}
+
+struct Held {
+    credential: Arc<AwsCredential>,
+    refresh_at: SystemTime,
+    ends_at: Option<SystemTime>,
+}
+
+impl Held {
+    fn new(credentials: &Credentials, now: SystemTime) -> Self {
+        let ends_at = credentials.expiry();
+        let refresh_at = match ends_at {
+            Some(end) => end.checked_sub(REFRESH_BEFORE).unwrap_or(now),
+            None => now + KEEP_FOR,
+        };
+        let credential = AwsCredential {
+            key_id: credentials.access_key_id().to_owned(),
+            secret_key: credentials.secret_access_key().to_owned(),
+            token: credentials.session_token().map(str::to_owned),
+        };
+        Self { credential: Arc::new(credential), refresh_at, ends_at }
+    }
+}
+
+#[async_trait]
+impl CredentialProvider for Chain {
+    type Credential = AwsCredential;
+
+    async fn get_credential(&self) -> Result<Arc<AwsCredential>> {
+        #[expect(clippy::disallowed_methods, reason = "credentials end by the time of the wall")]
+        let now = SystemTime::now();
+        let mut held = self.held.lock().await;
+        if let Some(held) = held.as_ref().filter(|held| now < held.refresh_at) {
+            return Ok(held.credential.clone());
+        }
+        match self.provider.provide_credentials().await {
+            Ok(credentials) => Ok(held.insert(Held::new(&credentials, now)).credential.clone()),
+            Err(e) => match held.as_ref().filter(|held| held.ends_at.is_none_or(|end| now < end)) {
+                Some(held) => {
+                    tracing::warn!(error = error::chain(&e), "cannot refresh AWS credentials yet");
+                    Ok(held.credential.clone())
+                }
+                None => Err(Error::Generic { store: STORE, source: no_credentials(&e).into() }),
+            },
+        }
+    }
+}
+
+/// What AWS's chain says of itself is long and names no way out.
+fn no_credentials(error: &aws_credential_types::provider::error::CredentialsError) -> error::Error {
+    error::Error::new(
+        Kind::Store,
+        "no AWS credentials: set AWS_PROFILE (after 'aws sso login' where it uses SSO), AWS_ACCESS_KEY_ID and \
+         AWS_SECRET_ACCESS_KEY, or run with a role",
+    )
+    .because(error::chain(error))
+}
+
+impl fmt::Debug for Chain {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("AWS's default chain")
+    }
+}
