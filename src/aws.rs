@@ -43,9 +43,9 @@ const PASSING: [&str; 10] = [
     "TooManyRequestsException",
 ];
 
-/// The target of the default chain's logs, and what of them is left out unless the user asks for that target.
-pub const LOGS: &str = "aws_config";
-pub const LOGS_LEFT_OUT: &str = "aws_config::imds=off";
+/// A target of logs, and what of it is left out unless the user asks for that target: that this is no machine of AWS's
+/// is no news, the error says what is missing.
+pub const LOGS: (&str, &str) = ("aws_config", "aws_config::imds=off");
 
 /// What the user said of AWS; all else is AWS's default chain.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]

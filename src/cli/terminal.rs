@@ -14,6 +14,7 @@ use tracing_subscriber::fmt::MakeWriter;
 use crate::aws;
 use crate::config::{Log, LogFormat};
 use crate::error::{Error, Kind, Result};
+use crate::store;
 
 /// The user's side of stderr.
 #[derive(Clone, Debug)]
@@ -38,10 +39,11 @@ impl Terminal {
             return Err(refused());
         }
         let mut filter = EnvFilter::try_new(&log.level).map_err(|e| refused().because(e))?;
-        if !log.level.contains(aws::LOGS) {
-            // That this is no machine of AWS's is no news: the error says what is missing.
-            filter =
-                filter.add_directive(aws::LOGS_LEFT_OUT.parse().expect("a directive of the program's own"));
+        let verbose = ["debug", "trace"].contains(&log.level.as_str());
+        for (target, left_out) in [aws::LOGS, store::LOGS] {
+            if !verbose && !log.level.contains(target) {
+                filter = filter.add_directive(left_out.parse().expect("a directive of the program's own"));
+            }
         }
         let logs = tracing_subscriber::fmt().with_env_filter(filter).with_writer(terminal.clone());
         match log.format {

@@ -27,6 +27,9 @@ use tokio::sync::Mutex;
 use crate::aws::Aws;
 use crate::error::{Error, Kind, Result};
 
+/// A target of logs, and what of it is left out unless the user asks for that target: each retry of a read.
+pub const LOGS: (&str, &str) = ("object_store", "object_store=warn");
+
 /// The stores of one process: each is opened once and shared.
 #[derive(Clone, Debug)]
 pub struct Stores {

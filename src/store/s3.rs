@@ -30,7 +30,7 @@ use crate::error::{self, Kind};
 const STORE: &str = "S3";
 
 /// A request that only reads is made again so often, for so long at most.
-const READ_RETRIES: usize = 5;
+const READ_RETRIES: usize = 3;
 const READ_RETRY_FOR: Duration = Duration::from_secs(60);
 
 /// Credentials are fetched anew when they end within this; while that fails, those at hand are used to their end.

@@ -18,6 +18,7 @@ def client(service: str, endpoint: str):
 
 # What a program is told of them, beside the endpoints. Whatever the machine itself has of AWS's is not used.
 ENVIRONMENT = {
+    "AWS_REGION": REGION,
     "AWS_ACCESS_KEY_ID": ACCESS_KEY,
     "AWS_SECRET_ACCESS_KEY": SECRET_KEY,
     "AWS_EC2_METADATA_DISABLED": "true",

@@ -13,7 +13,7 @@ from broker import Broker
 from cluster import Cluster
 from glue import Glue
 from guard import Guard
-from program import Program, Table
+from program import CloudTable, Program, Table
 from s3 import S3
 from server import Place, running, tail
 from sql import Trino
@@ -102,6 +102,19 @@ def program(request, start_program, tmp_path):
     """`ticklake` with a folder and a catalog that no other test has."""
     with start_program(request.node.name, tmp_path) as program:
         yield program
+
+
+@pytest.fixture
+def cloud(program, s3, glue):
+    """`ticklake` with S3 and Glue."""
+    return program.in_cloud(s3, glue)
+
+
+@pytest.fixture
+def cloud_table(request, cloud, s3):
+    """The ticks on S3 and in Glue, in a database and a bucket that no other test has."""
+    database = re.sub(r"[^a-z0-9]+", "", request.node.name.removeprefix("test_").lower())[:40]
+    return CloudTable(cloud, s3, SCHEMAS / "ticks.sql", database)
 
 
 @pytest.fixture

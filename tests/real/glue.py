@@ -25,3 +25,7 @@ class Glue(Server):
 
     def answers(self) -> bool:
         return page(f"{self.endpoint}/moto-api/data.json") != ""
+
+    def calls(self) -> int:
+        """How many requests it has answered, by its log."""
+        return sum("POST / HTTP" in line for line in self.log.read_text(errors="replace").splitlines())

@@ -5,10 +5,14 @@ import os
 import shlex
 import signal
 import subprocess
+from copy import copy
 from decimal import Decimal
 from pathlib import Path
 
+import aws
+from glue import Glue
 from guard import Guard
+from s3 import S3
 from server import tail
 
 STOP_SECONDS = 40
@@ -71,8 +75,9 @@ class Program:
         self.logs = logs
         self._guard = guard
         self._binary = binary
-        self._globals = ["--brokers", bootstrap, "--catalog", f"sqlite:{folder / 'catalog.sqlite'}"]
-        self._env = {k: v for k, v in os.environ.items() if not k.startswith("TICKLAKE_")}
+        self._bootstrap = bootstrap
+        self._catalog = f"sqlite:{folder / 'catalog.sqlite'}"
+        self._env = {k: v for k, v in os.environ.items() if not k.startswith(("TICKLAKE_", "AWS_"))}
         self._running: list[Running] = []
 
     def start(self, name: str, *arguments) -> Running:
@@ -118,8 +123,16 @@ class Program:
 
     def with_brokers(self, bootstrap: str) -> "Program":
         """The same, with other brokers; what it starts ends with this."""
-        other = Program(self._binary, bootstrap, self.folder, self.logs, self._guard)
-        other._running = self._running
+        other = copy(self)
+        other._bootstrap = bootstrap
+        return other
+
+    def in_cloud(self, s3: S3, glue: Glue) -> "Program":
+        """The same, with Glue as the catalog, and with the environment in which AWS's tools find both servers."""
+        other = copy(self)
+        other._catalog = "glue"
+        other._env = self._env | aws.ENVIRONMENT | {
+            "AWS_ENDPOINT_URL_S3": s3.endpoint, "AWS_ENDPOINT_URL_GLUE": glue.endpoint}
         return other
 
     def end_all(self):
@@ -127,7 +140,7 @@ class Program:
             process.kill()
 
     def _command(self, arguments) -> list[str]:
-        return [self._binary, *self._globals, *map(str, arguments)]
+        return [self._binary, "--brokers", self._bootstrap, "--catalog", self._catalog, *map(str, arguments)]
 
 
 class Table:
@@ -160,3 +173,23 @@ class Table:
     def files(self) -> list[Path]:
         """The data files, without the rejected table's."""
         return sorted(self.location.glob("date=*/*/*.parquet"))
+
+
+class CloudTable(Table):
+    """A table of the project's own DDL on S3 and in Glue, in a database and a bucket of the caller's."""
+
+    def __init__(self, program: Program, s3: S3, ddl: Path, database: str):
+        own = program.folder / ddl.name
+        own.write_text(ddl.read_text().replace("`market`", f"`{database}`"))
+        super().__init__(program, own)
+        self.name = f"{database}.{ddl.stem}"
+        self.group = f"ticklake-{self.name}"
+        self.bucket = s3.make_bucket(database)
+        self.location = f"s3://{self.bucket}/lake/{ddl.stem}/"
+        self._s3 = s3
+
+    def files(self) -> list[str]:
+        """The keys of the data files."""
+        pages = self._s3.client().get_paginator("list_objects_v2").paginate(
+            Bucket=self.bucket, Prefix=f"lake/{self.ddl.stem}/date=")
+        return sorted(found["Key"] for page in pages for found in page.get("Contents", []))

@@ -31,9 +31,13 @@ class Columns(NamedTuple):
 
 
 COLUMNS = {
-    "market.ticks": Columns(feed.SCHEMA, "seq", "price", "ts"),
-    "market.indices": Columns(bars.SCHEMA, "trade_date", "close", "trade_date"),
+    "ticks": Columns(feed.SCHEMA, "seq", "price", "ts"),
+    "indices": Columns(bars.SCHEMA, "trade_date", "close", "trade_date"),
 }
+
+
+def columns(table: Table) -> Columns:
+    return COLUMNS[table.ddl.stem]
 
 
 def by_ticklake(table: Table, date: str | None = None, symbol: str | None = None) -> Summaries:
@@ -58,7 +62,7 @@ def by_duckdb(table: Table, date: str | None = None, symbol: str | None = None) 
 
 
 def by_pyarrow(table: Table, date: str | None = None, symbol: str | None = None) -> Summaries:
-    _, key, amount, time = COLUMNS[table.name]
+    _, key, amount, time = columns(table)
     rows = arrow_rows(table, date, symbol)
     rows = pa.table({"date": rows["date"], "symbol": rows["symbol"], "key": rows[key], "amount": rows[amount],
                      "time": rows[time].cast(pa.timestamp("ms")).cast(pa.int64())})
@@ -71,12 +75,23 @@ def by_pyarrow(table: Table, date: str | None = None, symbol: str | None = None)
     }
 
 
+def by_trino(trino, table: Table, date: str | None = None, symbol: str | None = None) -> Summaries:
+    """As Athena reads it: through the catalog, with nothing told but the table's name."""
+    rows = trino.query(
+        f'SELECT "date", symbol, {aggregates(table, "{}")} FROM {table.name} {where(date, symbol)} '
+        'GROUP BY "date", symbol')
+    return {
+        (date, symbol): Summary(n, keys, amount, milliseconds(str(first)), milliseconds(str(last)))
+        for date, symbol, n, keys, amount, first, last in rows
+    }
+
+
 READERS = {"ticklake": by_ticklake, "duckdb": by_duckdb, "pyarrow": by_pyarrow}
 
 
 def arrow_rows(table: Table, date: str | None = None, symbol: str | None = None) -> pa.Table:
     """The rows with the types that they must have, in no order. A file with other types is an error."""
-    schema = COLUMNS[table.name].schema
+    schema = columns(table).schema
     folders = ds.partitioning(pa.schema([("date", pa.string()), ("symbol", pa.string())]), flavor="hive")
     dataset = ds.dataset(table.location, format="parquet", partitioning=folders)
     condition = pc.scalar(True)
@@ -99,7 +114,7 @@ def must_equal(found: pa.Table, wanted: pa.Table, by: list[str]):
 
 def aggregates(table: Table, instant: str) -> str:
     """The aggregates of a summary; `instant` says how a time is read out."""
-    _, key, amount, time = COLUMNS[table.name]
+    _, key, amount, time = columns(table)
     return (f"count(*) AS n, count(DISTINCT {key}) AS keys, sum({amount}) AS amount, "
             f"{instant.format(f'min({time})')} AS first, {instant.format(f'max({time})')} AS last")
 
