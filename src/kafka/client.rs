@@ -25,12 +25,20 @@ impl fmt::Debug for Connection {
     }
 }
 
+/// Where OpenSSL looks for authorities first, if a machine says so.
+const OPENSSL_PLACES: [&str; 2] = ["SSL_CERT_FILE", "SSL_CERT_DIR"];
+
 impl Connection {
     /// The configuration of one client: the role's defaults, then the user's properties, then what the role cannot
     /// work without. A property of the user's that contradicts the last is refused.
     pub(super) fn config(&self, defaults: &[(&str, &str)], fixed: &[(&str, &str)]) -> Result<ClientConfig> {
         let mut config = ClientConfig::new();
         config.set("client.id", "ticklake");
+        if !OPENSSL_PLACES.iter().any(|name| std::env::var_os(name).is_some()) {
+            // The OpenSSL that is built in looks for authorities where it was built, which is no machine's place:
+            // librdkafka looks through the usual ones.
+            config.set("ssl.ca.location", "probe");
+        }
         for (key, value) in defaults {
             config.set(*key, *value);
         }

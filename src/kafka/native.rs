@@ -7,6 +7,7 @@ use std::ffi::{CStr, CString, c_int};
 use std::ptr;
 use std::time::Duration;
 
+use rdkafka::TopicPartitionList;
 use rdkafka::bindings as c;
 use rdkafka::client::{Client, ClientContext};
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
@@ -68,6 +69,45 @@ pub(super) fn topic_id<C: ClientContext>(
         // Kafka's tools print ids in the alphabet for URLs.
         Ok(Some(CStr::from_ptr(text).to_string_lossy().replace('+', "-").replace('/', "_")))
     }
+}
+
+/// Asks for a commit, and has the answer come by `poll`, as the context's `commit_callback`. rdkafka's own asynchronous
+/// commit gives no queue for the answer, and nobody hears whether it went through.
+pub(super) fn commit<C: ClientContext>(
+    client: &Client<C>,
+    offsets: &TopicPartitionList,
+) -> Result<(), KafkaError> {
+    // SAFETY: the client outlives the calls, and copies the offsets. The queue is the consumer's own, which rdkafka polls;
+    // the reference to it that is given here ends here.
+    unsafe {
+        let rk = client.native_ptr();
+        let queue = Owned(c::rd_kafka_queue_get_consumer(rk), c::rd_kafka_queue_destroy);
+        match c::rd_kafka_commit_queue(rk, offsets.ptr(), queue.0, None, ptr::null_mut()) {
+            RDKafkaRespErr::RD_KAFKA_RESP_ERR_NO_ERROR => Ok(()),
+            code => Err(KafkaError::ConsumerCommit(code.into())),
+        }
+    }
+}
+
+/// Where a partition ended when it was last fetched, without asking the broker; `None` where it was not fetched yet.
+pub(super) fn last_seen_end<C: ClientContext>(
+    client: &Client<C>,
+    topic: &str,
+    partition: i32,
+) -> Option<i64> {
+    let topic = CString::new(topic).ok()?;
+    let (mut low, mut high) = (-1, -1);
+    // SAFETY: the client outlives the call, which writes the two numbers.
+    let known = unsafe {
+        c::rd_kafka_get_watermark_offsets(
+            client.native_ptr(),
+            topic.as_ptr(),
+            partition,
+            &raw mut low,
+            &raw mut high,
+        )
+    };
+    checked(known).ok().map(|()| high).filter(|high| *high >= 0)
 }
 
 /// Gives each header of a message: its name and its value. rdkafka panics at a name that is not UTF-8.

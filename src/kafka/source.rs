@@ -100,6 +100,8 @@ pub enum SourceEvent {
     Revoked { sources: Vec<TopicPartition>, lost: bool, reply: Reply<Vec<Commit>> },
     /// The answer to `SourceCommand::Watermark`.
     Watermark { source: TopicPartition, high: i64 },
+    /// Where assigned sources end, told with each `SourceCommand::Commit`; those for which it is known.
+    Watermarks(Vec<(TopicPartition, i64)>),
     /// The answer to `SourceCommand::GroupOffsets`: committed offsets and their metadata.
     GroupOffsets { topic: String, offsets: Vec<Commit> },
     /// A commit went through, or did not.

@@ -7,7 +7,7 @@ use std::sync::atomic::Ordering;
 use std::sync::mpsc as std_mpsc;
 use std::time::Duration;
 
-use rdkafka::consumer::{BaseConsumer, CommitMode, Consumer};
+use rdkafka::consumer::{BaseConsumer, Consumer};
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::message::{BorrowedMessage, Message};
 use rdkafka::metadata::Metadata;
@@ -23,7 +23,7 @@ use super::{
 };
 use crate::error::{self, Error, Kind, Result};
 use crate::kafka::client::failed;
-use crate::kafka::native::{each_header, topic_id};
+use crate::kafka::native::{commit, each_header, last_seen_end, topic_id};
 use crate::kafka::records::{RecordSet, TopicPartition};
 
 /// What the thread owns.
@@ -164,12 +164,12 @@ impl Poller {
             }
             SourceCommand::Commit(offsets) => {
                 self.must_be_the_same_topic()?;
+                self.say(SourceEvent::Watermarks(self.ends()))?;
                 if offsets.is_empty() {
                     return Ok(());
                 }
                 let asked = offset_list(&offsets).and_then(|list| {
-                    self.consumer
-                        .commit(&list, CommitMode::Async)
+                    commit(self.consumer.client(), &list)
                         .map_err(|e| failed("cannot ask for a commit of offsets", e))
                 });
                 match asked {
@@ -178,6 +178,23 @@ impl Poller {
                 }
             }
         }
+    }
+
+    /// Where the sources end, as far as it can be told soon. What is paused is not fetched: there the broker is asked,
+    /// until it does not answer.
+    fn ends(&self) -> Vec<(TopicPartition, i64)> {
+        let mut ends = Vec::with_capacity(self.assigned.len());
+        for source in self.assigned.values().map(|assigned| &assigned.source) {
+            let end = match self.paused {
+                false => last_seen_end(self.consumer.client(), &source.topic, source.partition),
+                true => match self.consumer.fetch_watermarks(&source.topic, source.partition, SOON) {
+                    Ok((_, high)) => Some(high),
+                    Err(_) => break,
+                },
+            };
+            ends.extend(end.map(|end| (source.clone(), end)));
+        }
+        ends
     }
 
     fn group_offsets(&self, sources: &[TopicPartition]) -> Result<Vec<Commit>> {
