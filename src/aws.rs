@@ -9,10 +9,15 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
+use aws_config::profile::ProfileFileCredentialsProvider;
+use aws_config::provider_config::ProviderConfig;
 use aws_config::retry::RetryConfig;
 use aws_config::timeout::TimeoutConfig;
 use aws_config::{AppName, BehaviorVersion, Region, SdkConfig};
-use aws_smithy_http_client::tls;
+use aws_credential_types::provider::SharedCredentialsProvider;
+use aws_credential_types::provider::error::CredentialsError;
+use aws_smithy_http_client::proxy::ProxyConfig;
+use aws_smithy_http_client::{Connector, tls};
 use aws_smithy_runtime_api::client::orchestrator::HttpResponse;
 use aws_smithy_runtime_api::client::result::SdkError;
 use aws_smithy_types::error::metadata::ProvideErrorMetadata;
@@ -21,13 +26,14 @@ use tokio::sync::OnceCell;
 
 use crate::error::{self, Error, Kind, Result};
 
-/// A call that was throttled or failed in AWS is made again by the SDK, with jitter, so often and so far apart at most.
-/// That is some ten seconds; a job waits for longer outages by itself.
-const ATTEMPTS: u32 = 6;
+/// A call that was throttled or failed in AWS is made again by the SDK, with jitter, so often and so far apart at most:
+/// it gets over a burst. A job waits for an outage by itself, and so hears of it soon.
+const ATTEMPTS: u32 = 5;
 const BACKOFF_MAX: Duration = Duration::from_secs(5);
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
-/// To an answer's first byte. Glue's own limit for an operation is below it.
-const READ_TIMEOUT: Duration = Duration::from_secs(60);
+/// To an answer's first byte, and for all tries of a call together.
+const READ_TIMEOUT: Duration = Duration::from_secs(30);
+const OPERATION_TIMEOUT: Duration = Duration::from_secs(60);
 
 /// Errors of a moment that are not all modelled as such (FACTS 2.5, 3.11; botocore's models).
 const PASSING: [&str; 10] = [
@@ -78,11 +84,23 @@ impl Aws {
     async fn load(&self) -> Result<SdkConfig> {
         // The object store's TLS, so that one is compiled.
         let tls = tls::Provider::Rustls(tls::rustls_provider::CryptoMode::Ring);
-        let http = aws_smithy_http_client::Builder::new().tls_provider(tls).build_https();
-        let timeouts =
-            TimeoutConfig::builder().connect_timeout(CONNECT_TIMEOUT).read_timeout(READ_TIMEOUT).build();
+        let http =
+            aws_smithy_http_client::Builder::new().build_with_connector_fn(move |settings, components| {
+                let mut connector =
+                    Connector::builder().tls_provider(tls.clone()).proxy_config(ProxyConfig::from_env()); // as the object store's client has it
+                connector.set_connector_settings(settings.cloned());
+                if let Some(components) = components {
+                    connector.set_sleep_impl(components.sleep_impl());
+                }
+                connector.build()
+            });
+        let timeouts = TimeoutConfig::builder()
+            .connect_timeout(CONNECT_TIMEOUT)
+            .read_timeout(READ_TIMEOUT)
+            .operation_timeout(OPERATION_TIMEOUT)
+            .build();
         let mut loader = aws_config::defaults(BehaviorVersion::v2026_01_12())
-            .http_client(http)
+            .http_client(http.clone())
             .timeout_config(timeouts)
             .retry_config(RetryConfig::standard().with_max_attempts(ATTEMPTS).with_max_backoff(BACKOFF_MAX))
             .app_name(AppName::new("ticklake").expect("the program's name is one of an application"));
@@ -102,7 +120,13 @@ impl Aws {
                  the profile. For a server that only speaks S3, it is the name that it signs with, often us-east-1",
             ));
         }
-        Ok(config)
+        let Some(profile) = &self.options.profile else { return Ok(config) };
+        // Keys in the environment are above a profile in the default chain; who names one wants that one.
+        let provider =
+            ProviderConfig::without_region().with_http_client(http).with_region(config.region().cloned());
+        let named =
+            ProfileFileCredentialsProvider::builder().configure(&provider).profile_name(profile).build();
+        Ok(config.into_builder().credentials_provider(SharedCredentialsProvider::new(named)).build())
     }
 
     /// The region, which is set.
@@ -160,7 +184,32 @@ pub fn failed(kind: Kind, what: impl Into<String>, error: SdkError<impl CallErro
         (Some(code), Some(message)) => failed.because(format!("{code}: {message}")),
         (Some(code), None) => failed.because(code.clone()),
         // Connections and credentials: the causes say more than the error does.
-        (None, _) => failed.because(error::chain(&error)),
+        (None, _) => match cause::<CredentialsError>(&error) {
+            Some(e) => failed.because(no_credentials(e)),
+            None => failed.because(error::chain(&error)),
+        },
     };
     if passing { failed.retryable() } else { failed }
+}
+
+/// What AWS's chain says of itself is long and names no way out.
+pub fn no_credentials(error: &CredentialsError) -> Error {
+    Error::new(
+        Kind::Usage,
+        "no AWS credentials: set AWS_PROFILE (after 'aws sso login' where it uses SSO), AWS_ACCESS_KEY_ID and \
+         AWS_SECRET_ACCESS_KEY, or run with a role",
+    )
+    .because(error::chain(error))
+}
+
+/// The first of an error's causes that is of a type.
+fn cause<'a, T: StdError + 'static>(error: &'a (dyn StdError + 'static)) -> Option<&'a T> {
+    let mut next = Some(error);
+    while let Some(error) = next {
+        if let Some(found) = error.downcast_ref() {
+            return Some(found);
+        }
+        next = error.source();
+    }
+    None
 }

@@ -17,13 +17,15 @@
 //!
 //! * [`table`]: what a table is: its DDL, columns, partitions, and the [`table::Spec`] that decides a record's fate. Pure.
 //! * [`kafka`]: the one room that knows rdkafka: the source, the producer, admin calls, the in-process cluster.
-//! * [`store`]: folders of files, and how a file is created once and never overwritten.
-//! * [`catalog`]: where tables and partitions are named; a SQLite file keeps what AWS Glue would.
-//! * [`ingest`]: Kafka → table. [`query`]: table → answers; the one room that knows DataFusion.
+//! * [`aws`]: how AWS is reached: region, credentials, endpoints.
+//! * [`store`]: folders of files on a disk or on S3, and how a file is created once and never overwritten.
+//! * [`catalog`]: where tables and partitions are named: a SQLite file, or AWS Glue.
+//! * [`ingest`]: Kafka → table. [`metrics`]: what a job tells of itself, as Prometheus reads it.
+//! * [`query`]: table → answers, by DataFusion in this process or by Athena.
 //! * [`produce`]: files and a simulated market → Kafka. [`demo`]: the whole system in one process.
 //! * [`config`]: the settings and where each comes from. [`cli`]: what can be typed. [`error`]: the one error.
 //!
-//! Dependencies point one way: `table ← kafka, store, catalog ← ingest, query, produce ← demo ← cli ← main`. The stages of
+//! Dependencies point one way: `table, aws ← kafka, store, catalog ← ingest, query, produce ← metrics, demo ← cli ← main`. The stages of
 //! `ingest` never call each other. A test holds these lines.
 //!
 //! # What is promised

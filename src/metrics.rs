@@ -1,12 +1,11 @@
 //! Turns what a job tells of itself into Prometheus' metrics, and serves them: `/metrics`, and `/healthz` for who
 //! restarts what hangs.
 //!
-//! Every figure is the job's own [`Progress`] at the time of asking, so that a scrape and the job's summary cannot
-//! disagree. Labels are topics, their partitions and closed lists of words: their number does not grow with symbols.
+//! Every figure is of the job's own [`Progress`], as it told it last, so that a scrape and the job's summary cannot
+//! disagree; `ticklake_told_seconds` is how long ago that was. Labels are topics, their partitions and closed lists of words: their number does not grow with symbols.
 
 use std::fmt;
 use std::net::SocketAddr;
-use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use axum::Router;
@@ -24,14 +23,13 @@ use prometheus_client::metrics::gauge::ConstGauge;
 use prometheus_client::registry::Registry;
 use tokio::net::TcpListener;
 use tokio::sync::watch;
-use tokio::time::Instant;
 
 use crate::error::{Error, Kind, Result};
 use crate::ingest::Progress;
 
-/// A job tells of itself every second. One that waits for a store or a catalog at a rebalance may not for a while, and
-/// is not helped by a restart.
-const SILENCE: Duration = Duration::from_secs(120);
+/// A job that reads tells of itself every second. Where it waits for a store or a catalog at a rebalance it does not,
+/// and a restart would not help it: that waits 10 minutes at most, and a request some more.
+const SILENCE: Duration = Duration::from_secs(20 * 60);
 
 /// OpenMetrics, as its specification names it.
 const TEXT: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
@@ -56,12 +54,10 @@ pub async fn serve(address: &str, job: JobName, progress: watch::Receiver<Progre
     };
     let listener = TcpListener::bind(address).await.map_err(|e| failed("listen for", e))?;
     let bound = listener.local_addr().map_err(|e| failed("serve", e))?;
-    let told = Arc::new(Mutex::new(Instant::now()));
-    tokio::spawn(listen(progress.clone(), told.clone()));
     let router = Router::new()
         .route("/metrics", get(metrics))
         .route("/healthz", get(health))
-        .with_state(Shown { job, progress, told });
+        .with_state(Shown { job, progress });
     tokio::spawn(async move {
         if let Err(e) = axum::serve(listener, router).await {
             tracing::error!(error = %e, "metrics are no longer served");
@@ -74,14 +70,6 @@ pub async fn serve(address: &str, job: JobName, progress: watch::Receiver<Progre
 struct Shown {
     job: JobName,
     progress: watch::Receiver<Progress>,
-    /// When the job told of itself last.
-    told: Arc<Mutex<Instant>>,
-}
-
-async fn listen(mut progress: watch::Receiver<Progress>, told: Arc<Mutex<Instant>>) {
-    while progress.changed().await.is_ok() {
-        *told.lock().unwrap_or_else(PoisonError::into_inner) = Instant::now();
-    }
 }
 
 async fn metrics(State(shown): State<Shown>) -> Response {
@@ -92,13 +80,18 @@ async fn metrics(State(shown): State<Shown>) -> Response {
     }
 }
 
+/// A job that has not begun to read is well: what it waits for, it waits for with a limit.
 async fn health(State(shown): State<Shown>) -> Response {
-    let silence = shown.told.lock().unwrap_or_else(PoisonError::into_inner).elapsed();
+    let silence = silence(&shown.progress.borrow());
     if silence < SILENCE {
         return "ok\n".into_response();
     }
     let text = format!("the job has not told of itself for {} s\n", silence.as_secs());
     (StatusCode::SERVICE_UNAVAILABLE, text).into_response()
+}
+
+fn silence(progress: &Progress) -> Duration {
+    progress.told_at.map_or(Duration::ZERO, |told| told.elapsed())
 }
 
 /// The metrics as Prometheus reads them.
@@ -128,10 +121,19 @@ impl Collector for Figures {
                 1,
             )],
         )?;
+        out.seconds("told_seconds", "How long ago the job told these figures", silence(progress))?;
         self.done(&mut out)?;
         out.gauge("buffered_bytes", "Memory of rows that are in no file yet", progress.buffered_bytes)?;
-        out.gauge("open_partitions", "Partitions with rows that are not sealed", progress.open_partitions)?;
-        out.gauge("files_in_flight", "Files that are being encoded and put", progress.in_flight)?;
+        out.gauge(
+            "open_partitions",
+            "Partitions with rows that are not sealed, once for each source",
+            progress.open_partitions,
+        )?;
+        out.gauge(
+            "files_in_flight",
+            "Files that are encoded and put, or wait for their turn",
+            progress.in_flight,
+        )?;
         out.seconds(
             "oldest_unsealed_seconds",
             "Age of the oldest row that is not sealed",
@@ -139,13 +141,13 @@ impl Collector for Figures {
         )?;
         out.gauge(
             "registration_backlog",
-            "Partitions with files that the catalog does not know yet",
+            "Partitions with new files to be registered, or looked up again in the catalog",
             progress.registration_backlog,
         )?;
         let held = &progress.held;
         out.gauges(
             "held_records",
-            "Records read whose offsets are not to be committed yet, by what they wait for",
+            "Offsets read that must not be committed yet, by what they wait for",
             [
                 ([("for", "buffer".to_owned())], held.buffered),
                 ([("for", "store".to_owned())], held.writing),
@@ -155,7 +157,7 @@ impl Collector for Figures {
         let lags = progress.lags.iter().map(|(source, lag)| {
             ([("topic", source.topic.to_string()), ("partition", source.partition.to_string())], *lag)
         });
-        out.gauges("lag_records", "Records of an assigned partition that are not read yet", lags)
+        out.gauges("lag_records", "Offsets of an assigned partition that are not read yet", lags)
     }
 }
 
@@ -188,8 +190,8 @@ impl Figures {
             ],
         )?;
         out.counters(
-            "catalog_calls",
-            "Calls of the catalog, by outcome",
+            "catalog_operations",
+            "Batches of partitions looked up or created in the catalog, by outcome",
             [
                 ([("outcome", "ok".to_owned())], calls.catalog_ok),
                 ([("outcome", "failed".to_owned())], calls.catalog_failed),
@@ -214,49 +216,59 @@ struct Out<'a>(DescriptorEncoder<'a>);
 
 impl Out<'_> {
     fn counter(&mut self, name: &str, help: &str, value: u64) -> Result<(), fmt::Error> {
-        let name = format!("ticklake_{name}");
-        ConstCounter::new(value).encode(self.0.encode_descriptor(&name, help, None, MetricType::Counter)?)
-    }
-
-    fn counters(
-        &mut self,
-        name: &str,
-        help: &str,
-        values: impl IntoIterator<Item = (impl EncodeLabelSet, u64)>,
-    ) -> Result<(), fmt::Error> {
-        let name = format!("ticklake_{name}");
-        let mut family = self.0.encode_descriptor(&name, help, None, MetricType::Counter)?;
-        for (labels, value) in values {
-            ConstCounter::new(value).encode(family.encode_family(&labels)?)?;
-        }
-        Ok(())
+        self.put(name, help, MetricType::Counter, ConstCounter::new(value))
     }
 
     fn gauge(&mut self, name: &str, help: &str, value: u64) -> Result<(), fmt::Error> {
-        let name = format!("ticklake_{name}");
-        ConstGauge::new(value).encode(self.0.encode_descriptor(&name, help, None, MetricType::Gauge)?)
+        self.put(name, help, MetricType::Gauge, ConstGauge::new(value))
     }
 
     fn seconds(&mut self, name: &str, help: &str, value: Duration) -> Result<(), fmt::Error> {
-        let name = format!("ticklake_{name}");
-        ConstGauge::new(value.as_secs_f64()).encode(self.0.encode_descriptor(
-            &name,
-            help,
-            None,
-            MetricType::Gauge,
-        )?)
+        self.put(name, help, MetricType::Gauge, ConstGauge::new(value.as_secs_f64()))
     }
 
-    fn gauges(
+    fn put(
         &mut self,
         name: &str,
         help: &str,
-        values: impl IntoIterator<Item = (impl EncodeLabelSet, u64)>,
+        of: MetricType,
+        value: impl EncodeMetric,
     ) -> Result<(), fmt::Error> {
         let name = format!("ticklake_{name}");
-        let mut family = self.0.encode_descriptor(&name, help, None, MetricType::Gauge)?;
+        value.encode(self.0.encode_descriptor(&name, help, None, of)?)
+    }
+
+    fn counters<L: EncodeLabelSet>(
+        &mut self,
+        name: &str,
+        help: &str,
+        values: impl IntoIterator<Item = (L, u64)>,
+    ) -> Result<(), fmt::Error> {
+        let values = values.into_iter().map(|(labels, value)| (labels, ConstCounter::new(value)));
+        self.put_each(name, help, MetricType::Counter, values)
+    }
+
+    fn gauges<L: EncodeLabelSet>(
+        &mut self,
+        name: &str,
+        help: &str,
+        values: impl IntoIterator<Item = (L, u64)>,
+    ) -> Result<(), fmt::Error> {
+        let values = values.into_iter().map(|(labels, value)| (labels, ConstGauge::new(value)));
+        self.put_each(name, help, MetricType::Gauge, values)
+    }
+
+    fn put_each(
+        &mut self,
+        name: &str,
+        help: &str,
+        of: MetricType,
+        values: impl Iterator<Item = (impl EncodeLabelSet, impl EncodeMetric)>,
+    ) -> Result<(), fmt::Error> {
+        let name = format!("ticklake_{name}");
+        let mut family = self.0.encode_descriptor(&name, help, None, of)?;
         for (labels, value) in values {
-            ConstGauge::new(value).encode(family.encode_family(&labels)?)?;
+            value.encode(family.encode_family(&labels)?)?;
         }
         Ok(())
     }

@@ -13,12 +13,11 @@ use async_trait::async_trait;
 use aws_sdk_glue::Client;
 use aws_sdk_glue::config::interceptors::InterceptorContext;
 use aws_sdk_glue::config::retry::{ClassifyRetry, RetryAction};
-use aws_sdk_glue::error::SdkError;
+use aws_sdk_glue::error::{ProvideErrorMetadata, SdkError};
 use aws_sdk_glue::operation::batch_create_partition::BatchCreatePartitionError;
 use aws_sdk_glue::operation::create_database::CreateDatabaseError;
 use aws_sdk_glue::operation::create_table::CreateTableError;
 use aws_sdk_glue::operation::delete_table::DeleteTableError;
-use aws_sdk_glue::operation::get_table::GetTableError;
 use aws_sdk_glue::types::{DatabaseInput, ErrorDetail, PartitionInput, PartitionValueList};
 use aws_smithy_runtime_api::client::interceptors::context::Error as TypeErasedError;
 use futures::{StreamExt, TryStreamExt};
@@ -78,9 +77,7 @@ impl GlueCatalog {
             .await;
         match asked {
             Ok(answer) => Ok(answer.table),
-            Err(e) if e.as_service_error().is_some_and(GetTableError::is_entity_not_found_exception) => {
-                Ok(None)
-            }
+            Err(e) if is(&e, NOT_FOUND) => Ok(None),
             Err(e) => Err(failed("read a table", e).with("table", name)),
         }
     }
@@ -96,7 +93,7 @@ impl GlueCatalog {
             .await;
         match made {
             Ok(_) => Ok(()),
-            Err(e) if e.as_service_error().is_some_and(|e| e.is_already_exists_exception()) => Ok(()),
+            Err(e) if is(&e, THERE) => Ok(()),
             Err(e) => Err(failed("make a database", e).with("database", name)),
         }
     }
@@ -123,9 +120,7 @@ impl GlueCatalog {
                 let tables = pages.into_iter().flat_map(|page| page.table_list.unwrap_or_default());
                 Ok(tables.filter_map(|table| TableName::new(database, &table.name).ok()).collect())
             }
-            Err(e) if e.as_service_error().is_some_and(|e| e.is_entity_not_found_exception()) => {
-                Ok(Vec::new())
-            }
+            Err(e) if is(&e, NOT_FOUND) => Ok(Vec::new()),
             Err(e) => Err(failed("list the tables", e).with("database", database)),
         }
     }
@@ -148,10 +143,7 @@ impl GlueCatalog {
         // them is told which.
         match asked {
             Ok(answer) => answer.partitions.unwrap_or_default().into_iter().map(table::partition).collect(),
-            Err(e) if e.as_service_error().is_some_and(|e| e.is_entity_not_found_exception()) => {
-                Err(no_table(name))
-            }
-            Err(e) => Err(failed("look up partitions", e).with("table", name)),
+            Err(e) => Err(failed_on(name, "look up partitions", e)),
         }
     }
 
@@ -215,18 +207,13 @@ impl Catalog for GlueCatalog {
                 .send()
         };
         let mut made = create().await;
-        if made
-            .as_ref()
-            .is_err_and(|e| e.as_service_error().is_some_and(CreateTableError::is_entity_not_found_exception))
-        {
+        if made.as_ref().is_err_and(|e| is(e, NOT_FOUND)) {
             self.create_database(name.database()).await?;
             made = create().await;
         }
         match made {
             Ok(_) => Ok(true),
-            Err(e) if e.as_service_error().is_some_and(CreateTableError::is_already_exists_exception) => {
-                Ok(false)
-            }
+            Err(e) if is(&e, THERE) => Ok(false),
             Err(e) => Err(failed("make a table", e).with("table", name)),
         }
     }
@@ -259,9 +246,15 @@ impl Catalog for GlueCatalog {
             .await;
         match dropped {
             Ok(_) => Ok(true),
-            Err(e) if e.as_service_error().is_some_and(|e| e.is_entity_not_found_exception()) => Ok(false),
+            Err(e) if is(&e, NOT_FOUND) => Ok(false),
             Err(e) => Err(failed("drop a table", e).with("table", name)),
         }
+    }
+
+    async fn incarnation(&self, name: &TableName) -> Result<Option<String>> {
+        let found = self.find(name).await?.ok_or_else(|| no_table(name))?;
+        let made_at = found.create_time.and_then(|time| time.to_millis().ok()).unwrap_or(0);
+        Ok(Some(made_at.to_string()))
     }
 
     async fn has_partitions(&self, name: &TableName) -> Result<bool> {
@@ -277,10 +270,7 @@ impl Catalog for GlueCatalog {
             .await;
         match asked {
             Ok(answer) => Ok(answer.partitions.is_some_and(|partitions| !partitions.is_empty())),
-            Err(e) if e.as_service_error().is_some_and(|e| e.is_entity_not_found_exception()) => {
-                Err(no_table(name))
-            }
-            Err(e) => Err(failed("look for partitions", e).with("table", name)),
+            Err(e) => Err(failed_on(name, "look for partitions", e)),
         }
     }
 
@@ -310,11 +300,7 @@ impl Catalog for GlueCatalog {
                 partitions.sort_unstable();
                 Ok(partitions)
             }
-            Err(e) if e.as_service_error().is_some_and(|e| e.is_entity_not_found_exception()) => {
-                Err(no_table(name))
-            }
-            Err(e) => Err(failed("read the partitions of a table", e)
-                .with("table", name)
+            Err(e) => Err(failed_on(name, "read the partitions of a table", e)
                 .with("that meet", expression.unwrap_or_else(|| "anything".to_owned()))),
         }
     }
@@ -338,11 +324,17 @@ impl Catalog for GlueCatalog {
         }
         let found = self.find(name).await?.ok_or_else(|| no_table(name))?;
         let columns = found.partition_keys.as_ref().map_or(0, Vec::len);
+        let fits = |partition: &Partition| {
+            partition.values.len() == columns && partition.location.starts_with("s3://")
+        };
         let (fit, others): (Vec<_>, Vec<_>) =
-            partitions.iter().enumerate().partition(|(_, partition)| partition.values.len() == columns);
+            partitions.iter().enumerate().partition(|(_, partition)| fits(partition));
         let mut answers: Vec<Option<Registered>> = partitions.iter().map(|_| None).collect();
         for (i, partition) in others {
-            answers[i] = Some(Registered::Failed(wrong_count(name, &partition.values, columns)));
+            answers[i] = Some(Registered::Failed(match partition.values.len() == columns {
+                true => table::not_on_s3(name, &partition.location),
+                false => wrong_count(name, &partition.values, columns),
+            }));
         }
         let inputs: Vec<PartitionInput> =
             fit.iter().map(|(_, partition)| table::partition_input(partition, &found)).collect();
@@ -396,18 +388,15 @@ fn of_all(
     partitions: usize,
     e: SdkError<BatchCreatePartitionError>,
 ) -> Result<Vec<Registered>> {
-    match e.as_service_error() {
-        Some(e) if e.is_entity_not_found_exception() => Err(no_table(name)),
-        Some(e) if e.is_already_exists_exception() => {
-            Ok((0..partitions).map(|_| Registered::AlreadyExists).collect())
-        }
-        _ => Err(failed("register partitions", e).with("table", name).with("partitions", partitions)),
+    if is(&e, THERE) {
+        return Ok((0..partitions).map(|_| Registered::AlreadyExists).collect());
     }
+    Err(failed_on(name, "register partitions", e).with("partitions", partitions))
 }
 
 fn of_one(detail: &ErrorDetail) -> Registered {
     let code = detail.error_code().unwrap_or_default();
-    if code == "AlreadyExistsException" {
+    if code == THERE {
         return Registered::AlreadyExists;
     }
     let failed = Error::new(Kind::Catalog, "Glue did not register a partition").because(told(detail));
@@ -420,6 +409,19 @@ fn told(detail: &ErrorDetail) -> String {
         detail.error_code().unwrap_or("no code"),
         detail.error_message().unwrap_or("no message")
     )
+}
+
+/// Glue's codes, whatever the operation.
+const NOT_FOUND: &str = "EntityNotFoundException";
+const THERE: &str = "AlreadyExistsException";
+
+fn is(e: &SdkError<impl CallError>, code: &str) -> bool {
+    e.code() == Some(code)
+}
+
+/// Of a call on a table that should be there.
+fn failed_on(table: &TableName, what: &str, e: SdkError<impl CallError>) -> Error {
+    if is(&e, NOT_FOUND) { no_table(table) } else { failed(what, e).with("table", table) }
 }
 
 fn failed(what: &str, e: SdkError<impl CallError>) -> Error {

@@ -14,7 +14,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use rusqlite::{Connection, ErrorCode, OptionalExtension, Transaction, TransactionBehavior, params};
 
-use super::{Catalog, Condition, Op, Partition, Registered, no_table, wrong_count};
+use super::{Catalog, Condition, Partition, Registered, no_table, wrong_count};
 use crate::error::{Error, Kind, Result};
 use crate::table::{Ddl, TableName};
 
@@ -158,6 +158,10 @@ impl Catalog for LocalCatalog {
             Ok(true)
         })
         .await
+    }
+
+    async fn incarnation(&self, _: &TableName) -> Result<Option<String>> {
+        Ok(None)
     }
 
     async fn has_partitions(&self, name: &TableName) -> Result<bool> {
@@ -334,14 +338,7 @@ fn find_id(sql: &Transaction<'_>, name: &TableName) -> rusqlite::Result<Option<i
 
 /// SQLite compares texts by their bytes (the BINARY collation over UTF-8), as `Condition` does.
 fn clause(condition: &Condition) -> String {
-    let op = match condition.op {
-        Op::Eq => "=",
-        Op::NotEq => "<>",
-        Op::Lt => "<",
-        Op::LtEq => "<=",
-        Op::Gt => ">",
-        Op::GtEq => ">=",
-    };
+    let op = condition.op.sql();
     match condition.column {
         0 => format!(" AND first_value {op} ?"),
         column => format!(" AND json_extract(all_values, '$[{column}]') {op} ?"),

@@ -52,6 +52,19 @@ pub enum Op {
     GtEq,
 }
 
+impl Op {
+    fn sql(self) -> &'static str {
+        match self {
+            Self::Eq => "=",
+            Self::NotEq => "<>",
+            Self::Lt => "<",
+            Self::LtEq => "<=",
+            Self::Gt => ">",
+            Self::GtEq => ">=",
+        }
+    }
+}
+
 /// A catalog of tables. Every implementation passes the conformance suite in `tests/it/catalog.rs`.
 #[async_trait]
 pub trait Catalog: Debug + Send + Sync {
@@ -65,6 +78,10 @@ pub trait Catalog: Debug + Send + Sync {
 
     /// Forgets a table and its partitions; its files stay. `false` where there was none.
     async fn drop_table(&self, name: &TableName) -> Result<bool>;
+
+    /// What tells a table from one that is made anew under its name. `None` where `create_partitions` is one transaction,
+    /// so that a table with a partition has all that were added with it.
+    async fn incarnation(&self, name: &TableName) -> Result<Option<String>>;
 
     /// Whether a table has any partition.
     async fn has_partitions(&self, name: &TableName) -> Result<bool>;

@@ -196,7 +196,7 @@ async fn log(mut receiver: watch::Receiver<Progress>) {
     let mut due = Instant::now() + LOG_INTERVAL;
     while receiver.changed().await.is_ok() {
         let now = receiver.borrow_and_update().clone();
-        if Instant::now() < due || now == last {
+        if Instant::now() < due || (now.records, now.files) == (last.records, last.files) {
             continue;
         }
         due = Instant::now() + LOG_INTERVAL;

@@ -2,7 +2,7 @@
 
 use std::io::{IsTerminal, Read, Write};
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use clap::{Args, ValueEnum};
 use indicatif::HumanBytes;
@@ -77,6 +77,11 @@ impl EngineArgs {
     async fn open(&self, settings: &Settings) -> Result<Arc<dyn Engine>> {
         Ok(match self.engine {
             EngineArg::Local => {
+                if self.workgroup.is_some() || self.database.is_some() || self.output.is_some() {
+                    return Err(Error::usage(
+                        "--workgroup, --database and --output are Athena's: add --engine athena",
+                    ));
+                }
                 let Lake { catalog, stores } = open_existing(settings).await?;
                 Arc::new(LocalEngine::new(catalog, stores, &Limits::default())?)
             }
@@ -169,10 +174,17 @@ fn answer(
     ask: impl AsyncFnOnce(&dyn Engine) -> Result<Answer>,
 ) -> Result<()> {
     block_on(async {
+        let opened: Arc<OnceLock<Arc<dyn Engine>>> = Arc::default();
+        let to_cancel = opened.clone();
+        signals::end_at_first_after(async move {
+            match to_cancel.get() {
+                Some(engine) => engine.cancel().await,
+                None => Ok(()),
+            }
+        })?;
         let engine = engine.open(settings).await?;
-        let cancelled = engine.clone();
-        signals::end_at_first_after(async move { cancelled.cancel().await })?;
-        let answer = ask(&*engine).await?;
+        let engine = opened.get_or_init(|| engine);
+        let answer = ask(&**engine).await?;
         let scanned = answer.scanned;
         let mut out = Stdout::buffered();
         query::print(answer, output.format(), &mut out).await?;

@@ -39,9 +39,10 @@ impl Terminal {
             return Err(refused());
         }
         let mut filter = EnvFilter::try_new(&log.level).map_err(|e| refused().because(e))?;
-        let verbose = ["debug", "trace"].contains(&log.level.as_str());
         for (target, left_out) in [aws::LOGS, store::LOGS] {
-            if !verbose && !log.level.contains(target) {
+            // At error it would be more than was asked for, and at debug the user wants to see all.
+            let usual = ["info", "warn"].iter().any(|level| log.level.starts_with(level));
+            if usual && !log.level.contains(target) {
                 filter = filter.add_directive(left_out.parse().expect("a directive of the program's own"));
             }
         }

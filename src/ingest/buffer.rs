@@ -116,6 +116,8 @@ pub(super) struct Buffers {
     chains: Vec<Option<Chain>>,
     free: Vec<ChainId>,
     bytes: usize,
+    /// How many have rows.
+    open: usize,
     /// Buffers in the order they were opened; a serial that is not the chain's any more was sealed.
     ages: VecDeque<(Instant, ChainId, u64)>,
     serial: u64,
@@ -137,6 +139,7 @@ impl Buffers {
             chains: Vec::new(),
             free: Vec::new(),
             bytes: 0,
+            open: 0,
             ages: VecDeque::new(),
             serial: 0,
         }
@@ -198,6 +201,7 @@ impl Buffers {
         let opened = chain.open.is_none();
         let open = chain.open.get_or_insert_with(|| {
             self.serial += 1;
+            self.open += 1;
             self.ages.push_back((now, id, self.serial));
             let columns = Columns::new(&self.types[chain.side as usize]);
             self.bytes += columns.bytes();
@@ -223,6 +227,7 @@ impl Buffers {
         chain.used = now;
         let bytes = bytes_of(&open);
         self.bytes -= bytes;
+        self.open -= 1;
         Some(SealedRows { columns: open.columns, offsets: open.offsets, bytes })
     }
 
@@ -247,17 +252,9 @@ impl Buffers {
         opened.next().map_or(Duration::ZERO, |(opened, ..)| now.duration_since(*opened))
     }
 
-    /// How many buffers there are.
+    /// How many buffers have rows.
     pub fn open(&self) -> usize {
-        self.known().filter(|(_, chain)| chain.open.is_some()).count()
-    }
-
-    /// Whether a buffer holds a source back at an offset.
-    pub fn holds(&self, source: &TopicPartition, offset: i64) -> bool {
-        self.known().any(|(_, chain)| {
-            let first = chain.open.as_ref().and_then(|open| open.offsets.first());
-            first == Some(&offset) && chain.source == *source
-        })
+        self.open
     }
 
     /// Buffers that have reached their age.
@@ -326,6 +323,7 @@ impl Buffers {
         if let Some(chain) = self.chains[id.0 as usize].take() {
             if let Some(open) = &chain.open {
                 self.bytes -= bytes_of(open);
+                self.open -= 1;
             }
             self.bytes -= CHAIN_BYTES;
             self.ids.remove(&chain.key);
@@ -346,4 +344,14 @@ fn is_open(chains: &[Option<Chain>], id: ChainId, serial: u64) -> bool {
 
 fn bytes_of(open: &Open) -> usize {
     open.columns.bytes() + open.offsets.capacity() * size_of::<i64>()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn causes_are_counted_by_their_place() {
+        assert!(SealCause::ALL.iter().enumerate().all(|(i, cause)| *cause as usize == i));
+    }
 }

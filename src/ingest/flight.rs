@@ -2,7 +2,7 @@
 //!
 //! Any number may wait; so many are encoded and put at once. What they hold in memory is counted until they land.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
 use tokio::sync::Semaphore;
@@ -18,6 +18,7 @@ use super::specs::Specs;
 use super::target::Target;
 use super::write::{Landed, Seal, land};
 use crate::error::{Error, Kind, Result};
+use crate::kafka::TopicPartition;
 use crate::table::PartitionKey;
 
 /// A link that was on its way, and what became of it.
@@ -52,6 +53,8 @@ pub(super) struct Flights {
     meter: Arc<Meter>,
     flying: JoinSet<Flight>,
     bytes: usize,
+    /// What holds sources back: several links may hold one offset, that of a record with rows for each.
+    held: HashMap<(TopicPartition, i64), usize>,
     /// By cause, in the order of `SealCause::ALL`.
     seals: [u64; SealCause::ALL.len()],
 }
@@ -68,7 +71,18 @@ impl Flights {
     ) -> Self {
         let writes = Arc::new(Semaphore::new(at_once));
         let seals = Default::default();
-        Self { targets, origin, specs, epoch, writes, meter, flying: JoinSet::new(), bytes: 0, seals }
+        Self {
+            targets,
+            origin,
+            specs,
+            epoch,
+            writes,
+            meter,
+            flying: JoinSet::new(),
+            bytes: 0,
+            held: HashMap::new(),
+            seals,
+        }
     }
 
     /// Bytes of all rows on their way.
@@ -80,10 +94,14 @@ impl Flights {
         self.flying.len()
     }
 
-    /// How many buffers were sealed, by why; those that there were.
+    /// How many buffers were sealed, by why.
     pub fn seals(&self) -> BTreeMap<&'static str, u64> {
-        let counts = SealCause::ALL.iter().zip(self.seals).filter(|(_, count)| *count > 0);
-        counts.map(|(why, count)| (why.name(), count)).collect()
+        SealCause::ALL.iter().zip(self.seals).map(|(why, count)| (why.name(), count)).collect()
+    }
+
+    /// Whether a link on its way holds a source back at an offset.
+    pub fn holds(&self, source: &TopicPartition, offset: i64) -> bool {
+        self.held.contains_key(&(source.clone(), offset))
     }
 
     pub fn is_empty(&self) -> bool {
@@ -104,6 +122,7 @@ impl Flights {
             assignment: at.assignment,
             held: rows.offsets[0],
         };
+        *self.held.entry((waiting.source.clone(), waiting.held)).or_default() += 1;
         let seal = Seal {
             target: self.targets[side as usize].clone(),
             partition: partition.clone(),
@@ -129,6 +148,13 @@ impl Flights {
         Some(match landed {
             Ok(flight) => {
                 self.bytes -= flight.bytes;
+                let key = (flight.waiting.source.clone(), flight.waiting.held);
+                if let Some(links) = self.held.get_mut(&key) {
+                    *links -= 1;
+                    if *links == 0 {
+                        self.held.remove(&key);
+                    }
+                }
                 Ok(flight)
             }
             Err(e) => Err(Error::new(Kind::Store, "a task of the job broke off").because(e)),

@@ -50,6 +50,7 @@ use self::place::Placer;
 use self::progress::Meter;
 pub use self::progress::{Calls, Held, Progress};
 use self::register::register;
+use self::retry::{retried, retried_at_start};
 use self::specs::Specs;
 use self::target::{Target, targets};
 use crate::catalog::Catalog;
@@ -59,7 +60,6 @@ use crate::kafka::{
     Connection, Found, FromSources, Source, SourceCommand, SourceEvent, SourceOptions, ToJob,
 };
 use crate::store::Stores;
-use crate::table::ddl::Property;
 use crate::table::{Ddl, Spec, spec};
 
 /// How long a failed job waits for its sources to leave their group.
@@ -235,19 +235,22 @@ async fn begin(
 ) -> Result<Pipeline> {
     #[expect(clippy::disallowed_methods, reason = "it names this run in the footers, and decides nothing")]
     let writer = format!("{:032x}", rand::random::<u128>());
-    warn_of_projection(&job.ddl);
-    let lake = targets[0].id(&writer).await?;
+    let lake = retried_at_start("open the table's folder", || targets[0].id(&writer)).await?;
     for found in &found {
-        admit(&targets[0].folder, found, job.source_epoch).await?;
+        retried_at_start("note the topic", || admit(&targets[0].folder, found, job.source_epoch)).await?;
     }
     let specs = Arc::new(Specs::new(&targets[0].folder, &job.ddl, spec)?);
     let meter = Arc::new(Meter::default());
     for target in &targets {
-        let there = meter.catalog(target.enter(&*job.catalog, &job.stores).await)?;
-        if !there.is_empty() {
-            tracing::info!(table = %target.name, partitions = there.len(), "registering the partitions that are there");
-            register(&*job.catalog, target, &there, &meter).await?;
+        let entered =
+            retried_at_start("open the table in the catalog", || target.enter(&*job.catalog, &job.stores));
+        let entered = entered.await?;
+        if !entered.partitions.is_empty() {
+            let partitions = entered.partitions.len();
+            tracing::info!(table = %target.name, partitions, "registering the partitions that are there");
+            register(&*job.catalog, target, &entered.partitions, &meter).await?;
         }
+        retried("note that the table is registered", || target.note(&entered)).await?;
     }
     let plan = Plan {
         targets,
@@ -274,18 +277,6 @@ async fn begin(
         age: job.limits.flush_age,
     };
     Ok(Pipeline::new(plan, Placer::new(spec, limits)))
-}
-
-/// Athena then computes the partitions, and does not look at those that are registered (FACTS 3.10).
-fn warn_of_projection(ddl: &Ddl) {
-    let enabled = |p: &Property| p.key == "projection.enabled" && p.value.eq_ignore_ascii_case("true");
-    if ddl.properties.iter().any(enabled) {
-        tracing::warn!(
-            table = %ddl.name,
-            "the DDL has projection.enabled: Athena then sees the partitions that its projection computes, not those \
-             that are registered here. Leave it out, unless the projection covers every partition"
-        );
-    }
 }
 
 fn start_sources(job: &Job, spec: &Spec, to_job: ToJob) -> Result<Vec<Source>> {

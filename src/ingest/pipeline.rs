@@ -223,11 +223,12 @@ impl Pipeline {
     pub fn progress(&self) -> Progress {
         let shelves = &self.placer.shelves;
         let counts = shelves.counts;
-        let reasons = Reason::ALL.iter().zip(counts.rejected).filter(|(_, count)| *count > 0);
+        let reasons = Reason::ALL.iter().zip(counts.rejected);
         let left = |s: &SourceState| (s.stop_at.min(s.high) - s.frontier.position()).max(0) as u64;
         let lags: BTreeMap<TopicPartition, u64> =
             self.sources.iter().map(|(source, state)| (source.clone(), left(state))).collect();
         Progress {
+            told_at: Some(Instant::now()),
             rows: counts.rows,
             rejected: counts.rejected(),
             rejected_by: reasons.map(|(reason, count)| (reason.name(), count)).collect(),
@@ -250,15 +251,18 @@ impl Pipeline {
         let mut held = Held::default();
         for (source, state) in &self.sources {
             let first = state.frontier.committable();
-            let records = (state.frontier.position() - first).max(0) as u64;
-            let by = if self.placer.shelves.buffers.holds(source, first) {
-                &mut held.buffered
+            let offsets = (state.frontier.position() - first).max(0) as u64;
+            if offsets == 0 {
+                continue;
+            }
+            let by = if self.flights.holds(source, first) {
+                &mut held.writing
             } else if self.registry.holds(source, first) {
                 &mut held.registering
             } else {
-                &mut held.writing
+                &mut held.buffered
             };
-            *by += records;
+            *by += offsets;
         }
         held
     }
@@ -277,6 +281,14 @@ impl Pipeline {
                 Ok(())
             }
             SourceEvent::Watermark { source, high } => self.verify(&source, high),
+            SourceEvent::Watermarks(ends) => {
+                for (source, end) in ends {
+                    if let Some(state) = self.sources.get_mut(&source) {
+                        state.high = state.high.max(end);
+                    }
+                }
+                Ok(())
+            }
             SourceEvent::GroupOffsets { topic, offsets } => {
                 self.asked.remove(&topic);
                 self.note_others(&offsets);

@@ -4,11 +4,15 @@ use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
+use tokio::time::Instant;
+
 use crate::kafka::TopicPartition;
 
 /// What a job has done so far, which only grows, and how it stands.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Progress {
+    /// When it was told; `None` before the job reads.
+    pub told_at: Option<Instant>,
     /// Kafka records read.
     pub records: u64,
     /// Bytes of their keys and values.
@@ -16,7 +20,7 @@ pub struct Progress {
     /// Rows appended to the table's buffers.
     pub rows: u64,
     pub rejected: u64,
-    /// By reason, those that there were.
+    /// By each reason that there is.
     pub rejected_by: BTreeMap<&'static str, u64>,
     pub skipped: u64,
     /// Rows, rejected ones too, that were found in links already: they were read again and not written again.
@@ -24,7 +28,7 @@ pub struct Progress {
     /// Links of the table and of its rejected sibling that this job wrote, and their bytes.
     pub files: u64,
     pub file_bytes: u64,
-    /// Buffers sealed, by why.
+    /// Buffers sealed, by each reason that there is.
     pub seals: BTreeMap<&'static str, u64>,
     pub calls: Calls,
     pub partitions_registered: u64,
@@ -39,17 +43,17 @@ pub struct Progress {
     pub open_partitions: u64,
     /// Bytes of memory of rows that are not in a file yet: in buffers and on their way.
     pub buffered_bytes: u64,
-    /// Links on their way: being encoded, put, or waiting for that.
+    /// Links on their way: being encoded, put, or waiting for their turn.
     pub in_flight: u64,
     /// How long the oldest row that is not sealed has been waiting.
     pub oldest_unsealed: Duration,
-    /// Partitions with links that the catalog does not know yet.
+    /// Partitions with new links that are to be registered, or looked up again in the catalog.
     pub registration_backlog: u64,
-    /// Records that are read and must not be committed yet, by what their sources wait for first.
+    /// Offsets that are read and must not be committed yet, by what their sources wait for first.
     pub held: Held,
 }
 
-/// Calls to the store and to the catalog, each try counted.
+/// Puts and operations on the catalog, each try of the job's own counted; a library may make several requests for one.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Calls {
     /// Puts that made a link.

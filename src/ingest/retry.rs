@@ -1,5 +1,8 @@
-//! Turns an attempt that may work at the next try into one that works, or fails for good: the one layer that retries
-//! a store or a catalog.
+//! Turns an attempt that may work at the next try into one that works, or fails for good: how a job waits out a store or
+//! a catalog that is away.
+//!
+//! Below it the libraries make a request again that only reads, or that is the same when it is done twice, a few times
+//! within seconds. A create is one request: only here it is made again, after a look.
 
 use std::future::Future;
 use std::time::Duration;
@@ -14,8 +17,26 @@ const BACKOFF_FIRST: Duration = Duration::from_millis(100);
 const BACKOFF_MAX: Duration = Duration::from_secs(10);
 const RETRY_FOR: Duration = Duration::from_secs(600);
 
+/// What a job does at its start: a moment's failure is waited out, and what is wrong is said soon.
+const START_FOR: Duration = Duration::from_secs(15);
+
 /// Does the same thing until it works, fails for good, or has been tried for long enough.
-pub(super) async fn retried<T, F>(what: &str, mut attempt: impl FnMut() -> F) -> Result<T>
+pub(super) async fn retried<T, F>(what: &str, attempt: impl FnMut() -> F) -> Result<T>
+where
+    F: Future<Output = Result<T>>,
+{
+    retried_for(RETRY_FOR, what, attempt).await
+}
+
+/// As `retried`, for seconds only.
+pub(super) async fn retried_at_start<T, F>(what: &str, attempt: impl FnMut() -> F) -> Result<T>
+where
+    F: Future<Output = Result<T>>,
+{
+    retried_for(START_FOR, what, attempt).await
+}
+
+async fn retried_for<T, F>(limit: Duration, what: &str, mut attempt: impl FnMut() -> F) -> Result<T>
 where
     F: Future<Output = Result<T>>,
 {
@@ -23,7 +44,7 @@ where
     let mut backoff = BACKOFF_FIRST;
     loop {
         match attempt().await {
-            Err(e) if e.is_retryable() && start.elapsed() < RETRY_FOR => {
+            Err(e) if e.is_retryable() && start.elapsed() < limit => {
                 let pause = backoff.mul_f64(spread());
                 warn!(error = error::chain(&e), "cannot {what} yet; trying again in {pause:?}");
                 tokio::time::sleep(pause).await;

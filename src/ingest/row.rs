@@ -131,3 +131,13 @@ impl Row {
         self.text.extend_from_slice(bytes);
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn reasons_are_counted_by_their_place() {
+        assert!(Reason::ALL.iter().enumerate().all(|(i, reason)| *reason as usize == i));
+    }
+}

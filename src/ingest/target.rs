@@ -4,7 +4,10 @@
 //! offset is trusted only for the very files it was committed for, so an emptied or another folder is filled from the
 //! log's beginning.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
+
+use bytes::Bytes;
 
 use super::Job;
 use super::encode::Encoder;
@@ -13,8 +16,24 @@ use crate::catalog::Catalog;
 use crate::error::{Error, Kind, Result};
 use crate::store::{Create, Folder, Stores};
 use crate::table::columns::file_schema;
-use crate::table::partition::parse_path;
+use crate::table::partition::{PATH_BYTES_MAX, parse_path};
 use crate::table::{Column, Ddl, PartitionKey, Spec, TableName};
+
+/// What a key of S3 (1,024 bytes, FACTS 1.9) leaves for a table's folder: a partition's path, a file's name and two
+/// slashes are the rest; `_rejected` is in the folder's name too.
+const KEY_PREFIX_BYTES_MAX: usize = 1024 - PATH_BYTES_MAX - 255 - 2 - "_rejected".len();
+
+/// Notes of tables whose partitions have all been registered, each table by its incarnation in its catalog: a catalog
+/// may stop half-way, and then has some.
+const REGISTERED: &str = "_ticklake/registered";
+
+/// What a table's catalog may lack.
+#[derive(Debug)]
+pub(super) struct Entered {
+    pub partitions: Vec<PartitionKey>,
+    /// To be left when these are registered.
+    note: Option<String>,
+}
 
 /// One of the two tables that a job writes.
 #[derive(Debug)]
@@ -37,6 +56,12 @@ pub(super) async fn targets(job: &Job, spec: &Spec) -> Result<[Arc<Target>; 2]> 
             Error::usage("the location is a whole store: name a folder in it").with("location", location)
         );
     }
+    if location.starts_with("s3://") && folder.path().as_ref().len() > KEY_PREFIX_BYTES_MAX {
+        return Err(Error::usage(format!(
+            "the location is too long: a key of S3 has 1,024 bytes, of which at most {KEY_PREFIX_BYTES_MAX} are the folder's"
+        ))
+        .with("location", location));
+    }
     let beside = job.stores.open(&format!("{}_rejected/", folder.location().trim_end_matches('/'))).await?;
     let ddl = Ddl { location: Some(folder.location().to_owned()), ..job.ddl.clone() };
     let rejected = rejected::ddl(&ddl, &beside)?;
@@ -48,48 +73,81 @@ pub(super) async fn targets(job: &Job, spec: &Spec) -> Result<[Arc<Target>; 2]> 
 }
 
 impl Target {
-    /// Makes the table in the catalog where it is not there. Where it has no partitions, it gives those that have files
-    /// already: a table that was dropped from the catalog, or is new to it, is to be seen whole.
-    pub async fn enter(&self, catalog: &dyn Catalog, stores: &Stores) -> Result<Vec<PartitionKey>> {
-        if !catalog.create_table(&self.ddl).await? {
-            let theirs = catalog.table(&self.name).await?;
-            check_columns(&self.ddl, theirs.as_ref())?;
+    /// Makes the table in the catalog where it is not there, and gives the partitions that have files and may not be
+    /// registered: a table that was dropped from the catalog, or is new to it, is to be seen whole.
+    pub async fn enter(&self, catalog: &dyn Catalog, stores: &Stores) -> Result<Entered> {
+        // Looked for first: who may not make tables may write into one that is there.
+        let mut theirs = catalog.table(&self.name).await?;
+        if theirs.is_none() && !catalog.create_table(&self.ddl).await? {
+            theirs = catalog.table(&self.name).await?; // another writer was quicker
+        }
+        let note = catalog.incarnation(&self.name).await?.map(|made| format!("{}-{made}", self.name));
+        warn_of_projection(theirs.as_ref().unwrap_or(&self.ddl));
+        if let Some(theirs) = theirs {
+            check_columns(&self.ddl, &theirs)?;
             if catalog.has_partitions(&self.name).await? {
-                let theirs = match theirs.and_then(|ddl| ddl.location) {
-                    Some(location) => Some(stores.open(&location).await?),
-                    None => None,
-                };
-                return match theirs.filter(|theirs| theirs.location() != self.folder.location()) {
-                    None => Ok(Vec::new()),
-                    Some(theirs) => Err(elsewhere(&self.name, theirs.location(), self.folder.location())),
-                };
+                if let Some(location) = &theirs.location {
+                    self.must_be_at(stores.open(location).await?.location())?;
+                }
+                if self.is_noted(note.as_deref()).await? {
+                    return Ok(Entered { partitions: Vec::new(), note: None });
+                }
             }
         }
+        Ok(Entered { partitions: self.with_files().await?, note })
+    }
+
+    /// Rows in one folder would not be seen by who queries the other.
+    fn must_be_at(&self, theirs: &str) -> Result<()> {
+        if theirs == self.folder.location() {
+            return Ok(());
+        }
+        Err(Error::usage(
+            "the table has its partitions at another place: ingest with that --location, or drop the table from the \
+             catalog (ticklake table drop; its files stay), or use another --catalog",
+        )
+        .with("table", &self.name)
+        .with("there", theirs)
+        .with("here", self.folder.location()))
+    }
+
+    /// The partitions that have files.
+    async fn with_files(&self) -> Result<Vec<PartitionKey>> {
         let names: Vec<&str> = self.ddl.partitioned_by.iter().map(|c| c.name.as_str()).collect();
-        let mut paths: Vec<String> = self
-            .folder
-            .list_below()
-            .await?
-            .into_iter()
-            .filter_map(|entry| entry.name.rsplit_once('/').map(|(folder, _)| folder.to_owned()))
-            .collect();
-        paths.sort_unstable();
-        paths.dedup();
+        let entries = self.folder.list_below().await?;
+        let folders =
+            entries.iter().filter_map(|entry| entry.name.rsplit_once('/').map(|(folder, _)| folder));
+        let paths: BTreeSet<&str> = folders.collect();
         // What is no path of this table's partitions is not ours to register.
-        let values = paths.iter().filter_map(|path| parse_path(path, &names));
+        let values = paths.into_iter().filter_map(|path| parse_path(path, &names));
         Ok(values.filter_map(|values| PartitionKey::new(&names, values).ok()).collect())
+    }
+
+    /// Whether what was in the folder has been registered whole; a catalog that does that at once needs no note.
+    async fn is_noted(&self, note: Option<&str>) -> Result<bool> {
+        match note {
+            None => Ok(true),
+            Some(note) => Ok(self.folder.folder(REGISTERED)?.size(note).await?.is_some()),
+        }
+    }
+
+    /// Notes that what `enter` gave is registered.
+    pub async fn note(&self, entered: &Entered) -> Result<()> {
+        let Some(note) = &entered.note else { return Ok(()) };
+        self.folder.folder(REGISTERED)?.create(note, Bytes::new()).await.map(|_| ())
     }
 
     /// The id of the table's folder; `new` becomes it where it has none. A store that would overwrite is refused.
     pub async fn id(&self, new: &str) -> Result<String> {
         let folder = self.folder.folder("_ticklake")?;
-        let unwritable = |e: Error| {
-            Error::new(
+        let unwritable = |e: Error| match e.is_retryable() {
+            true => e,
+            false => Error::new(
                 e.kind(),
                 "cannot write to the table's location: is it a folder, and may it be written to?",
             )
             .with("location", self.folder.location())
-            .because(e)
+            .because(e),
         };
         if !folder.keeps_creates("probe").await.map_err(unwritable)? {
             return Err(Error::new(
@@ -117,8 +175,7 @@ impl Target {
 
 /// The files must be what the catalog says they are: a column that it does not have, or has otherwise, would be unseen
 /// or would break queries.
-fn check_columns(ours: &Ddl, theirs: Option<&Ddl>) -> Result<()> {
-    let Some(theirs) = theirs else { return Ok(()) }; // dropped meanwhile: registering will say so
+fn check_columns(ours: &Ddl, theirs: &Ddl) -> Result<()> {
     let print = |columns: &[Column]| {
         columns.iter().map(|c| format!("{} {}", c.name, c.column_type)).collect::<Vec<_>>().join(", ")
     };
@@ -138,13 +195,13 @@ fn check_columns(ours: &Ddl, theirs: Option<&Ddl>) -> Result<()> {
     Ok(())
 }
 
-/// Rows in one folder would not be seen by who queries the other.
-fn elsewhere(table: &TableName, theirs: &str, ours: &str) -> Error {
-    Error::usage(
-        "the table has its partitions at another place: ingest with that --location, or drop the table from the catalog \
-         (ticklake table drop; its files stay), or use another --catalog",
-    )
-    .with("table", table)
-    .with("there", theirs)
-    .with("here", ours)
+/// Athena then computes the partitions, and does not look at those that are registered (FACTS 3.10).
+fn warn_of_projection(ddl: &Ddl) {
+    if ddl.property("projection.enabled").is_some_and(|value| value.eq_ignore_ascii_case("true")) {
+        tracing::warn!(
+            table = %ddl.name,
+            "the table has projection.enabled: Athena then sees the partitions that its projection computes, not those \
+             that are registered here. Leave it out, unless the projection covers every partition"
+        );
+    }
 }

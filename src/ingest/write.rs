@@ -205,6 +205,9 @@ async fn read_footer(folder: &Folder, name: &str, chain: &ChainSource, start: i6
             .because(e)
     };
     let Some(size) = folder.size(name).await? else { return Ok(None) };
+    if size == 0 {
+        return Err(damaged(ParquetError::EOF("it is empty".to_owned())));
+    }
     let mut wanted = FOOTER_BYTES.min(size);
     loop {
         let Some(tail) = folder.tail(name, wanted).await? else { return Ok(None) };

@@ -7,7 +7,7 @@
 mod rows;
 
 use std::fmt;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -17,26 +17,29 @@ use aws_sdk_athena::types::{
     QueryExecution, QueryExecutionContext, QueryExecutionState, ResultConfiguration, ResultSet, StatementType,
 };
 use futures::{StreamExt, TryStreamExt};
-use sqlparser::dialect::GenericDialect;
-use sqlparser::tokenizer::{Token, Tokenizer};
+use tokio::time::Instant;
 
 use self::rows::Rows;
 use super::{Answer, Engine, Scanned};
 use crate::aws::{self, Aws, CallError};
-use crate::error::{Error, Kind, Result};
+use crate::error::{self, Error, Kind, Result};
 
 /// Athena gives no more rows in a page (FACTS 3.14).
 const PAGE: i32 = 1000;
 /// A query is looked at so soon, then less and less often: an account may ask 100 times a second (FACTS 3.12, 3.13).
 const POLL_FIRST: Duration = Duration::from_millis(100);
 const POLL_MAX: Duration = Duration::from_secs(5);
+/// A query that cannot be looked at is given up after this; until then it is asked for again.
+const PATIENCE: Duration = Duration::from_secs(120);
+/// How often `cancel` looks whether a query that is being started has an id.
+const START_PAUSE: Duration = Duration::from_millis(20);
 /// Less is paid as if it were so much; a started megabyte counts whole (AWS's price list of Athena).
 const CHARGED_MIN_BYTES: u64 = 10 * MEGABYTE;
 const MEGABYTE: u64 = 1 << 20;
 const TERABYTE: f64 = (1u64 << 40) as f64;
 
 /// What statements may begin with: an engine only reads.
-const READS: [&str; 8] = ["select", "with", "values", "table", "show", "describe", "desc", "explain"];
+const READS: [&str; 7] = ["select", "with", "values", "table", "show", "describe", "desc"];
 
 /// Where queries run, and what they cost.
 #[derive(Clone, Debug, PartialEq)]
@@ -69,8 +72,16 @@ impl Default for AthenaOptions {
 pub struct AthenaEngine {
     client: Client,
     options: AthenaOptions,
-    /// The queries that were started and are not known to have ended.
-    running: Arc<Mutex<Vec<String>>>,
+    running: Arc<Mutex<Running>>,
+}
+
+/// What goes on at AWS, as far as is known here.
+#[derive(Debug, Default)]
+struct Running {
+    /// Queries that are being started, whose ids are not known yet.
+    starting: usize,
+    /// Those that were started and are not known to have ended.
+    ids: Vec<String>,
 }
 
 impl AthenaEngine {
@@ -89,51 +100,80 @@ impl AthenaEngine {
         let context = QueryExecutionContext::builder().set_database(self.options.database.clone()).build();
         let output =
             self.options.output.as_ref().map(|at| ResultConfiguration::builder().output_location(at).build());
-        let started = self
+        let start = self
             .client
             .start_query_execution()
             .query_string(sql)
             .work_group(&self.options.workgroup)
             .query_execution_context(context)
-            .set_result_configuration(output)
-            .send()
-            .await
-            .map_err(|e| failed("start the query", e).with("workgroup", &self.options.workgroup))?;
+            .set_result_configuration(output);
+        self.lock().starting += 1;
+        let started = start.send().await;
+        let mut running = self.lock();
+        running.starting -= 1;
+        let started =
+            started.map_err(|e| failed("start the query", e).with("workgroup", &self.options.workgroup))?;
         let id = started.query_execution_id.unwrap_or_default();
-        self.lock().push(id.clone());
+        running.ids.push(id.clone());
         Ok(id)
     }
 
     /// Waits until the query has ended. It may be queued again after it ran (FACTS 3.12).
     async fn end(&self, id: &str) -> Result<QueryExecution> {
         let mut pause = POLL_FIRST;
+        let mut seen = Instant::now();
         loop {
-            let asked = self.client.get_query_execution().query_execution_id(id).send().await;
-            let answer = asked.map_err(|e| failed("look at the query", e).with("query", id))?;
-            let execution = answer.query_execution.unwrap_or_else(|| QueryExecution::builder().build());
-            let state = execution.status.as_ref().and_then(|status| status.state.clone());
-            match state {
-                Some(QueryExecutionState::Succeeded) => {
+            match self.look(id).await {
+                Ok(Looked::Succeeded(execution)) => {
                     self.ended(id);
-                    return Ok(execution);
+                    return Ok(*execution);
                 }
-                Some(QueryExecutionState::Failed | QueryExecutionState::Cancelled) => {
+                Ok(Looked::Unsuccessful(e)) => {
                     self.ended(id);
-                    return Err(unsuccessful(id, &execution));
+                    return Err(e);
                 }
-                _ => {
-                    tokio::time::sleep(pause).await;
-                    pause = (pause * 3 / 2).min(POLL_MAX);
+                Ok(Looked::Running) => seen = Instant::now(),
+                Err(e) if e.is_retryable() && seen.elapsed() < PATIENCE => {
+                    tracing::warn!(error = error::chain(&e), "asking again");
+                }
+                Err(e) => {
+                    let still = match self.cancel().await {
+                        Ok(()) => "it was stopped",
+                        Err(_) => "it may still run and cost: look in Athena",
+                    };
+                    return Err(e.with("of the query", still));
                 }
             }
+            tokio::time::sleep(pause).await;
+            pause = (pause * 3 / 2).min(POLL_MAX);
+        }
+    }
+
+    async fn look(&self, id: &str) -> Result<Looked> {
+        let asked = self.client.get_query_execution().query_execution_id(id).send().await;
+        let answer = asked.map_err(|e| failed("look at the query", e).with("query", id))?;
+        let unknown = |state: &str| {
+            Error::new(Kind::Query, "Athena tells a state of the query that is not known here")
+                .with("query", id)
+                .with("state", state)
+        };
+        let execution = answer.query_execution.ok_or_else(|| unknown("none"))?;
+        match execution.status.as_ref().and_then(|status| status.state.as_ref()) {
+            Some(QueryExecutionState::Succeeded) => Ok(Looked::Succeeded(Box::new(execution))),
+            Some(QueryExecutionState::Failed | QueryExecutionState::Cancelled) => {
+                Ok(Looked::Unsuccessful(unsuccessful(id, &execution)))
+            }
+            Some(QueryExecutionState::Queued | QueryExecutionState::Running) => Ok(Looked::Running),
+            other => Err(unknown(other.map_or("none", |state| state.as_str()))),
         }
     }
 
     fn scanned(&self, execution: &QueryExecution) -> Option<Scanned> {
         let bytes = execution.statistics.as_ref()?.data_scanned_in_bytes?;
         let bytes = u64::try_from(bytes).unwrap_or(0);
+        // DDL is free. EXPLAIN ANALYZE, a utility, runs its query and is paid for.
         let charged = match (bytes, &execution.statement_type) {
-            (0, _) | (_, Some(StatementType::Ddl | StatementType::Utility)) => 0,
+            (0, _) | (_, Some(StatementType::Ddl)) => 0,
             (bytes, _) => bytes.next_multiple_of(MEGABYTE).max(CHARGED_MIN_BYTES),
         };
         Some(Scanned { bytes, dollars: charged as f64 / TERABYTE * self.options.price_per_tb })
@@ -180,12 +220,12 @@ impl AthenaEngine {
         Ok(Answer { schema, batches, scanned })
     }
 
-    fn lock(&self) -> std::sync::MutexGuard<'_, Vec<String>> {
+    fn lock(&self) -> MutexGuard<'_, Running> {
         self.running.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn ended(&self, id: &str) {
-        self.lock().retain(|running| running != id);
+        self.lock().ids.retain(|running| running != id);
     }
 }
 
@@ -199,9 +239,13 @@ impl Engine for AthenaEngine {
         self.answer(id).await
     }
 
+    /// Waits for the id of a query that is being started: it would run otherwise.
     async fn cancel(&self) -> Result<()> {
-        let running = std::mem::take(&mut *self.lock());
-        for id in running {
+        while self.lock().starting > 0 {
+            tokio::time::sleep(START_PAUSE).await;
+        }
+        let ids = std::mem::take(&mut self.lock().ids);
+        for id in ids {
             let stopped = self.client.stop_query_execution().query_execution_id(&id).send().await;
             stopped
                 .map_err(|e| failed("stop the query, which may still run and cost", e).with("query", &id))?;
@@ -216,22 +260,52 @@ impl fmt::Debug for AthenaEngine {
     }
 }
 
+/// What became of a query.
+enum Looked {
+    Running,
+    Succeeded(Box<QueryExecution>),
+    Unsuccessful(Error),
+}
+
 /// Refuses what writes, by the first word; all else of the statement is Athena's to judge.
 fn check_reads(sql: &str) -> Result<()> {
-    let Ok(tokens) = Tokenizer::new(&GenericDialect {}, sql).tokenize() else { return Ok(()) };
-    let is_first = |token: &&Token| !matches!(token, Token::Whitespace(_) | Token::LParen);
-    match tokens.iter().find(is_first) {
-        None => Err(Error::usage("the statement is empty")),
-        Some(Token::Word(word)) if !READS.contains(&word.value.to_ascii_lowercase().as_str()) => {
-            Err(Error::new(
-                Kind::Query,
-                format!(
-                    "{} is no statement that only reads: run it in Athena itself",
-                    word.value.to_ascii_uppercase()
-                ),
-            ))
+    let mut rest = sql;
+    loop {
+        let word = first_word(&mut rest).to_ascii_lowercase();
+        match word.as_str() {
+            "" if rest.is_empty() => return Err(Error::usage("the statement is empty")),
+            // It may run what it explains.
+            "explain" | "analyze" | "verbose" => {}
+            // EXPLAIN's options, in parentheses that are no statement's.
+            "format" | "type" => rest = rest.split_once(')').map_or("", |(_, rest)| rest),
+            word if READS.contains(&word) => return Ok(()),
+            _ => {
+                return Err(Error::new(
+                    Kind::Query,
+                    format!(
+                        "{} is no statement that only reads: run it in Athena itself",
+                        word.to_uppercase()
+                    ),
+                ));
+            }
         }
-        Some(_) => Ok(()),
+    }
+}
+
+/// Takes the first word off, with the comments (which do not nest), white space and parentheses before it.
+fn first_word<'a>(text: &mut &'a str) -> &'a str {
+    loop {
+        let rest = text.trim_start_matches(|c: char| c.is_whitespace() || c == '(');
+        *text = if let Some(comment) = rest.strip_prefix("--") {
+            comment.split_once('\n').map_or("", |(_, rest)| rest)
+        } else if let Some(comment) = rest.strip_prefix("/*") {
+            comment.split_once("*/").map_or("", |(_, rest)| rest)
+        } else {
+            let end = rest.find(|c: char| !c.is_alphanumeric() && c != '_').unwrap_or(rest.len());
+            let (word, rest) = rest.split_at(end);
+            *text = rest;
+            return word;
+        }
     }
 }
 

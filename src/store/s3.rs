@@ -24,7 +24,7 @@ use object_store::{
 };
 use tokio::sync::Mutex;
 
-use crate::aws::Aws;
+use crate::aws::{self, Aws};
 use crate::error::{self, Kind};
 
 const STORE: &str = "S3";
@@ -32,9 +32,15 @@ const STORE: &str = "S3";
 /// A request that only reads is made again so often, for so long at most.
 const READ_RETRIES: usize = 3;
 const READ_RETRY_FOR: Duration = Duration::from_secs(60);
+/// For one of them: a footer, a list, a piece of a file.
+const READ_TIMEOUT: Duration = Duration::from_secs(60);
 
 /// Credentials are fetched anew when they end within this; while that fails, those at hand are used to their end.
 const REFRESH_BEFORE: Duration = Duration::from_secs(300);
+/// After a try to fetch them anew, the next is not before this: some programs hand out the same ones to their end.
+const REFRESH_PAUSE: Duration = Duration::from_secs(30);
+/// Parts of the chain wait for ever: a program that asks somebody, a service that does not answer.
+const FETCH_TIMEOUT: Duration = Duration::from_secs(30);
 /// How long credentials without an end are used before the chain is asked again (as AWS's SDK does).
 const KEEP_FOR: Duration = Duration::from_secs(900);
 
@@ -48,7 +54,7 @@ pub struct S3Options {
     pub kms_key: Option<String>,
     /// `STANDARD_IA`, `INTELLIGENT_TIERING`, …; without one it is `STANDARD`.
     pub storage_class: Option<String>,
-    /// For one whole request, its body included.
+    /// For one put, its whole body included; a read has a minute at most.
     pub timeout: Duration,
 }
 
@@ -91,6 +97,7 @@ impl S3Store {
             Some(endpoint) => Some(endpoint.clone()),
             None => aws.endpoint("s3").await?,
         };
+        let endpoint = endpoint.map(|text| checked(&text)).transpose()?;
         let chain = aws.config().await?.credentials_provider().ok_or_else(|| {
             error::Error::new(
                 Kind::Store,
@@ -107,10 +114,9 @@ impl S3Store {
             .with_bucket_name(bucket)
             .with_region(region)
             .with_credentials(credentials)
-            .with_virtual_hosted_style_request(!in_path)
-            .with_client_options(ClientOptions::new().with_timeout(options.timeout));
+            .with_virtual_hosted_style_request(!in_path);
         if let Some(endpoint) = endpoint {
-            builder = builder.with_allow_http(endpoint.starts_with("http://")).with_endpoint(match in_path {
+            builder = builder.with_endpoint(match in_path {
                 true => endpoint,
                 false => in_host(&endpoint, bucket),
             });
@@ -118,8 +124,10 @@ impl S3Store {
         if let Some(key) = &options.kms_key {
             builder = builder.with_sse_kms_encryption(key).with_bucket_key(true);
         }
-        let client = |retries: RetryConfig| {
-            builder.clone().with_retry(retries).build().map_err(|e| {
+        let client = |retries: RetryConfig, timeout: Duration| {
+            // What is allowed is what the user wrote as the endpoint.
+            let options = ClientOptions::new().with_timeout(timeout).with_allow_http(true);
+            builder.clone().with_retry(retries).with_client_options(options).build().map_err(|e| {
                 error::Error::usage("the bucket cannot be opened with these settings")
                     .with("bucket", bucket)
                     .because(e)
@@ -135,7 +143,12 @@ impl S3Store {
         if let Some(class) = &options.storage_class {
             attributes.insert(Attribute::StorageClass, class.clone().into());
         }
-        Ok(Self { bucket: bucket.to_owned(), reads: client(some)?, creates: client(once)?, attributes })
+        Ok(Self {
+            bucket: bucket.to_owned(),
+            reads: client(some, READ_TIMEOUT.min(options.timeout))?,
+            creates: client(once, options.timeout)?,
+            attributes,
+        })
     }
 
     /// S3 lists a folder that is not there as empty; what it does not find is the bucket.
@@ -144,12 +157,21 @@ impl S3Store {
     }
 }
 
+/// An endpoint without a slash at its end, which object_store would take for a part of the key.
+fn checked(endpoint: &str) -> error::Result<String> {
+    let endpoint = endpoint.trim_end_matches('/');
+    match endpoint.starts_with("http://") || endpoint.starts_with("https://") {
+        true => Ok(endpoint.to_owned()),
+        false => Err(error::Error::usage(
+            "the endpoint of S3 is no address: write http://HOST:PORT or https://HOST",
+        )
+        .with("endpoint", endpoint)),
+    }
+}
+
 /// `https://host` → `https://bucket.host`
 fn in_host(endpoint: &str, bucket: &str) -> String {
-    match endpoint.split_once("://") {
-        Some((scheme, host)) => format!("{scheme}://{bucket}.{host}"),
-        None => format!("{bucket}.{endpoint}"),
-    }
+    endpoint.replacen("://", &format!("://{bucket}."), 1)
 }
 
 fn no_bucket(bucket: &str, error: Error) -> Error {
@@ -256,7 +278,7 @@ impl Held {
     fn new(credentials: &Credentials, now: SystemTime) -> Self {
         let ends_at = credentials.expiry();
         let refresh_at = match ends_at {
-            Some(end) => end.checked_sub(REFRESH_BEFORE).unwrap_or(now),
+            Some(end) => end.checked_sub(REFRESH_BEFORE).unwrap_or(now).max(now + REFRESH_PAUSE),
             None => now + KEEP_FOR,
         };
         let credential = AwsCredential {
@@ -265,6 +287,23 @@ impl Held {
             token: credentials.session_token().map(str::to_owned),
         };
         Self { credential: Arc::new(credential), refresh_at, ends_at }
+    }
+
+    fn is_good(&self, now: SystemTime) -> bool {
+        self.ends_at.is_none_or(|end| now < end)
+    }
+}
+
+impl Chain {
+    async fn fetch(&self) -> Result<Credentials, error::Error> {
+        match tokio::time::timeout(FETCH_TIMEOUT, self.provider.provide_credentials()).await {
+            Ok(fetched) => fetched.map_err(|e| aws::no_credentials(&e)),
+            Err(_) => Err(error::Error::new(
+                Kind::Store,
+                "AWS's default chain gives no credentials: what it asks does not answer",
+            )
+            .with("waited", format_args!("{} s", FETCH_TIMEOUT.as_secs()))),
+        }
     }
 }
 
@@ -276,30 +315,21 @@ impl CredentialProvider for Chain {
         #[expect(clippy::disallowed_methods, reason = "credentials end by the time of the wall")]
         let now = SystemTime::now();
         let mut held = self.held.lock().await;
-        if let Some(held) = held.as_ref().filter(|held| now < held.refresh_at) {
+        if let Some(held) = held.as_ref().filter(|held| now < held.refresh_at && held.is_good(now)) {
             return Ok(held.credential.clone());
         }
-        match self.provider.provide_credentials().await {
+        match self.fetch().await {
             Ok(credentials) => Ok(held.insert(Held::new(&credentials, now)).credential.clone()),
-            Err(e) => match held.as_ref().filter(|held| held.ends_at.is_none_or(|end| now < end)) {
+            Err(e) => match held.as_mut().filter(|held| held.is_good(now)) {
                 Some(held) => {
                     tracing::warn!(error = error::chain(&e), "cannot refresh AWS credentials yet");
+                    held.refresh_at = now + REFRESH_PAUSE;
                     Ok(held.credential.clone())
                 }
-                None => Err(Error::Generic { store: STORE, source: no_credentials(&e).into() }),
+                None => Err(Error::Generic { store: STORE, source: e.into() }),
             },
         }
     }
-}
-
-/// What AWS's chain says of itself is long and names no way out.
-fn no_credentials(error: &aws_credential_types::provider::error::CredentialsError) -> error::Error {
-    error::Error::new(
-        Kind::Store,
-        "no AWS credentials: set AWS_PROFILE (after 'aws sso login' where it uses SSO), AWS_ACCESS_KEY_ID and \
-         AWS_SECRET_ACCESS_KEY, or run with a role",
-    )
-    .because(error::chain(error))
 }
 
 impl fmt::Debug for Chain {

@@ -23,7 +23,10 @@ struct Script {
     start: VecDeque<Answer>,
     look: VecDeque<Answer>,
     rows: VecDeque<Answer>,
+    start_takes: std::time::Duration,
     asked: Vec<(String, Value)>,
+    /// The Authorization headers.
+    signed_by: Vec<String>,
 }
 
 #[derive(Clone, Default)]
@@ -74,8 +77,16 @@ impl Athena {
 async fn answer(State(athena): State<Athena>, headers: HeaderMap, body: String) -> Response {
     let target = headers["x-amz-target"].to_str().unwrap();
     let operation = target.strip_prefix("AmazonAthena.").unwrap().to_owned();
+    let takes = {
+        let mut script = athena.script.lock().unwrap();
+        script.asked.push((operation.clone(), serde_json::from_str(&body).unwrap()));
+        script.signed_by.push(headers["authorization"].to_str().unwrap().to_owned());
+        script.start_takes
+    };
+    if operation == "StartQueryExecution" {
+        tokio::time::sleep(takes).await;
+    }
     let mut script = athena.script.lock().unwrap();
-    script.asked.push((operation.clone(), serde_json::from_str(&body).unwrap()));
     let answers = match operation.as_str() {
         "StartQueryExecution" => &mut script.start,
         "GetQueryExecution" => &mut script.look,
@@ -329,17 +340,95 @@ async fn what_writes_is_refused_before_it_is_sent() {
         "INSERT INTO market.ticks SELECT 1",
         "\n-- a\n DROP TABLE market.ticks",
         "/* b */ create table x as select 1",
+        "/* from s3://b/* */ DROP TABLE market.ticks",
+        "EXPLAIN ANALYZE INSERT INTO market.ticks SELECT 1",
+        "explain (format json) (UNLOAD (SELECT 1) TO 's3://b/')",
     ] {
         let done = athena.run(&["query", "--engine", "athena", sql]).await;
         assert_eq!(done.status.code(), Some(1), "{sql}");
         assert!(text(&done.stderr).contains("is no statement that only reads"), "{done:?}");
     }
     assert!(athena.asked("StartQueryExecution").is_empty());
+
+    let columns = [("n", "integer", 10, 0)];
+    let athena =
+        Athena::start(script([succeeded("DML", 0)], [page(&columns, vec![row([Some("n")])], None)])).await;
+    for sql in [
+        "(SELECT 1)",
+        "EXPLAIN ANALYZE VERBOSE SELECT 1",
+        "/* a */ WITH x AS (SELECT 1) SELECT * FROM x",
+        "VALUES 1",
+    ] {
+        let done = athena.run(&["query", "--engine", "athena", sql]).await;
+        assert!(done.status.success(), "{sql}: {done:?}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_query_that_cannot_be_looked_at_is_stopped() {
+    let denied = Err((400, "AccessDeniedException", "not authorized to perform: athena:GetQueryExecution"));
+    let athena = Athena::start(script([state("RUNNING"), denied], [])).await;
+    let done = athena.run(&["query", "--engine", "athena", "SELECT 1"]).await;
+    assert_eq!(done.status.code(), Some(1), "{done:?}");
+    let error = text(&done.stderr);
+    assert!(error.contains("athena:GetQueryExecution") && error.contains("it was stopped"), "{error}");
+    assert_eq!(athena.asked("StopQueryExecution"), [json!({"QueryExecutionId": "q-1"})]);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn credentials_that_are_not_there_are_named_with_the_way_to_them() {
+    let athena = Athena::start(script([], [])).await;
+    let mut command = athena.command(&["query", "--engine", "athena", "SELECT 1"]);
+    for (name, file) in [("AWS_CONFIG_FILE", "/dev/null"), ("AWS_SHARED_CREDENTIALS_FILE", "/dev/null")] {
+        command.env(name, file);
+    }
+    command.env_remove("AWS_ACCESS_KEY_ID").env_remove("AWS_SECRET_ACCESS_KEY");
+    let done = tokio::task::spawn_blocking(move || command.output().unwrap()).await.unwrap();
+    assert_eq!(done.status.code(), Some(1), "{done:?}");
+    assert!(text(&done.stderr).contains("no AWS credentials: set AWS_PROFILE"), "{done:?}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_profile_that_is_named_is_above_keys_of_the_environment() {
+    let columns = [("n", "integer", 10, 0)];
+    let athena = Athena::start(script([succeeded("DML", 0)], [page(&columns, vec![], None)])).await;
+    let home = tempfile::tempdir().unwrap();
+    let file = home.path().join("config");
+    std::fs::write(
+        &file,
+        "[profile lake]\nregion = eu-west-3\naws_access_key_id = LAKEKEY\naws_secret_access_key = x\n",
+    )
+    .unwrap();
+    let mut command = athena.command(&["query", "--engine", "athena", "--profile", "lake", "SELECT 1"]);
+    command.env("AWS_CONFIG_FILE", &file).env_remove("AWS_REGION");
+    let done = tokio::task::spawn_blocking(move || command.output().unwrap()).await.unwrap();
+    assert!(done.status.success(), "{done:?}");
+    let script = athena.script.lock().unwrap();
+    assert!(
+        script.signed_by.iter().all(|by| by.contains("Credential=LAKEKEY/") && by.contains("/eu-west-3/"))
+    );
+    assert!(!script.signed_by.is_empty());
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn ctrl_c_cancels_the_query_in_athena() {
     let athena = Athena::start(script([state("RUNNING")], [])).await;
+    let done = interrupted(&athena, "GetQueryExecution").await;
+    assert_eq!(done.status.code(), Some(130), "{done:?}");
+    assert_eq!(athena.asked("StopQueryExecution"), [json!({"QueryExecutionId": "q-1"})]);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn ctrl_c_cancels_a_query_that_is_being_started() {
+    let slow = Script { start_takes: std::time::Duration::from_secs(1), ..script([state("RUNNING")], []) };
+    let athena = Athena::start(slow).await;
+    let done = interrupted(&athena, "StartQueryExecution").await;
+    assert_eq!(done.status.code(), Some(130), "{done:?}");
+    assert_eq!(athena.asked("StopQueryExecution"), [json!({"QueryExecutionId": "q-1"})]);
+}
+
+/// Runs a query, with SIGINT as soon as an operation was asked for.
+async fn interrupted(athena: &Athena, operation: &str) -> Output {
     let running = athena
         .command(&["query", "--engine", "athena", "SELECT 1"])
         .stdout(Stdio::piped())
@@ -348,16 +437,15 @@ async fn ctrl_c_cancels_the_query_in_athena() {
         .unwrap();
     let id = running.id().to_string();
     let asked = async {
-        while athena.asked("GetQueryExecution").is_empty() {
+        while athena.asked(operation).is_empty() {
             tokio::time::sleep(std::time::Duration::from_millis(20)).await;
         }
     };
-    let looked = tokio::time::timeout(std::time::Duration::from_secs(60), asked).await;
+    let asked = tokio::time::timeout(std::time::Duration::from_secs(60), asked).await;
     Command::new("kill").args(["-INT", &id]).status().unwrap();
     let done = tokio::task::spawn_blocking(move || running.wait_with_output().unwrap()).await.unwrap();
-    assert!(looked.is_ok(), "the query was not looked at: {done:?}");
-    assert_eq!(done.status.code(), Some(130), "{done:?}");
-    assert_eq!(athena.asked("StopQueryExecution"), [json!({"QueryExecutionId": "q-1"})]);
+    assert!(asked.is_ok(), "{operation} was not asked for: {done:?}");
+    done
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -8,6 +8,7 @@ mod decoding;
 mod feeds;
 mod ingest;
 mod layers;
+mod metrics;
 mod partition;
 mod produce;
 mod query;

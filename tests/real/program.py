@@ -135,6 +135,19 @@ class Program:
             "AWS_ENDPOINT_URL_S3": s3.endpoint, "AWS_ENDPOINT_URL_GLUE": glue.endpoint}
         return other
 
+    def with_s3(self, endpoint: str) -> "Program":
+        """The same, with S3 at another address."""
+        return self._with_variable("AWS_ENDPOINT_URL_S3", endpoint)
+
+    def with_glue(self, endpoint: str) -> "Program":
+        """The same, with Glue at another address."""
+        return self._with_variable("AWS_ENDPOINT_URL_GLUE", endpoint)
+
+    def _with_variable(self, name: str, value: str) -> "Program":
+        other = copy(self)
+        other._env = self._env | {name: value}
+        return other
+
     def end_all(self):
         for process in self._running:
             process.kill()

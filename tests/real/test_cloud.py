@@ -11,8 +11,10 @@ import bars
 import feed
 import readers
 from conftest import SCHEMAS
+from faulty_s3 import faulty_s3, overwriting_s3
 from job import OPTIONS, Job
 from program import SHORT_SESSION, CloudTable
+from strict_glue import faulty_glue, refusing_glue
 from wait import until
 
 TICKS = 200_000
@@ -255,4 +257,93 @@ def test_a_table_of_pasted_athena_ddl_takes_our_files(cluster, cloud_table, glue
     ticks = feed.ticks(500, symbols=40)
     cluster.send(topic, (tick.record() for tick in ticks))
     cloud_table.program.must("ingest", "--topic", topic, "--table", cloud_table.name, "--until-end")
+    assert readers.by_trino(trino, cloud_table) == feed.summaries(ticks)
+
+
+def test_a_glue_that_throttles_and_fails_loses_nothing(cluster, cloud_table, glue, trino):
+    """As AWS's Glue under load, with the limits that it has."""
+    topic = cluster.topic("cloud-strict", 2)
+    ticks = feed.ticks(3_000, symbols=300, dates=2)
+    with faulty_glue(glue.endpoint) as faulty:
+        program = cloud_table.program.with_glue(faulty.endpoint)
+        daemon = program.start("daemon", *cloud_table.ingest(topic, "--flush-age", "500ms"))
+        for part in range(0, len(ticks), 500):
+            cluster.send(topic, (tick.record() for tick in ticks[part:part + 500]))
+            until("all is committed", lambda: cluster.all_is_committed(cloud_table.group, topic), 120, [daemon])
+        daemon.stop()
+        assert faulty.seen["refused"] == 0
+        for fault in "throttled", "met another change", "one of a batch failed", "key left out", "answer lost":
+            assert faulty.seen[fault] > 0, (fault, faulty.seen)
+    assert readers.by_trino(trino, cloud_table) == feed.summaries(ticks)
+
+
+def test_every_answer_of_s3_ends_in_each_row_once(cluster, cloud_table, s3, trino, measured):
+    """409 and nothing there, an answer that got lost, an error after the work, 503: look, then decide."""
+    topic = cluster.topic("cloud-faulty", 2)
+    ticks = feed.ticks(3_000, symbols=60, dates=2)
+    with faulty_s3(s3.endpoint) as faulty:
+        program = cloud_table.program.with_s3(faulty.endpoint)
+        daemon = program.start("daemon", *cloud_table.ingest(topic, "--flush-rows", "20", "--flush-age", "500ms"))
+        cluster.send(topic, (tick.record() for tick in ticks))
+        until("all is committed", lambda: cluster.all_is_committed(cloud_table.group, topic), 120, [daemon])
+        daemon.stop()
+        for fault in "slow down", "conflict", "answer lost", "error after the work":
+            assert faulty.seen[fault] > 0, (fault, faulty.seen)
+        measured(f"S3 with faults: {faulty.seen['create']} creates, of which {faulty.seen['conflict']} conflicts, "
+                 f"{faulty.seen['answer lost']} answers lost, {faulty.seen['error after the work']} errors after the work")
+    assert readers.by_trino(trino, cloud_table) == feed.summaries(ticks)
+
+
+def test_an_s3_that_would_overwrite_is_refused(cluster, cloud_table, s3):
+    topic = cluster.topic("cloud-overwriting")
+    with overwriting_s3(s3.endpoint) as overwriting:
+        program = cloud_table.program.with_s3(overwriting.endpoint)
+        error = program.last_error(*cloud_table.ingest(topic, "--until-end"))
+    assert "does not know If-None-Match" in error and cloud_table.location in error
+
+
+def test_a_bucket_that_is_not_there_is_an_error(cluster, cloud_table):
+    topic = cluster.topic("cloud-nowhere")
+    cloud_table.location = "s3://no-such-bucket/lake/"
+    arguments = cloud_table.ingest(topic, "--until-end")
+    assert "no bucket 'no-such-bucket'" in cloud_table.program.last_error(*arguments)
+
+
+def test_tables_are_made_listed_and_dropped_in_glue(cloud_table):
+    program, name = cloud_table.program, cloud_table.name
+    program.must("table", "create", cloud_table.ddl, "--location", cloud_table.location)
+    assert name in program.must("table", "list", name.split(".")[0]).stdout.splitlines()
+    shown = program.must("table", "show", name).stdout
+    assert "`price` decimal(18,4)" in shown and cloud_table.location in shown
+    # What is shown makes the same table.
+    program.must("table", "drop", name)
+    cloud_table.ddl.write_text(shown)
+    program.must("table", "create", cloud_table.ddl)
+    assert program.must("table", "show", name).stdout == shown
+    assert program.must("table", "partitions", name).stdout == ""
+    program.must("table", "drop", name)
+    assert "no such table" in program.last_error("table", "show", name)
+    wrong = program.must("table", "create", cloud_table.ddl, "--location", "lake/here", code=2).stderr
+    assert "a table in Glue is on S3" in wrong
+
+
+def test_a_table_that_was_registered_in_part_is_registered_whole(cluster, cloud_table, glue, trino):
+    """A table that is new to the catalog has hundreds of partitions to register: the first run is stopped half-way."""
+    topic = cluster.topic("cloud-half")
+    ticks = feed.ticks(2_000, symbols=300, dates=1)
+    cluster.send(topic, (tick.record() for tick in ticks))
+    cloud_table.ingest_to_end(topic)
+    partitions = len({(tick.date, tick.symbol) for tick in ticks})
+    cloud_table.program.must("table", "drop", cloud_table.name)
+
+    with refusing_glue(glue.endpoint) as refusing:
+        program = cloud_table.program.with_glue(refusing.endpoint)
+        error = program.last_error(*cloud_table.ingest(topic, "--until-end"))
+    assert "not authorized to perform: glue:BatchCreatePartition" in error
+    count = f"SELECT count(*) FROM (SELECT DISTINCT \"date\", symbol FROM {cloud_table.name})"
+    [[some]] = trino.query(count)
+    assert 0 < some < partitions
+
+    cloud_table.ingest_to_end(topic)
+    assert trino.query(count) == [(partitions,)]
     assert readers.by_trino(trino, cloud_table) == feed.summaries(ticks)

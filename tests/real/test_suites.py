@@ -5,6 +5,7 @@ import subprocess
 from pathlib import Path
 
 import aws
+from strict_glue import strict_glue
 
 PROJECT = Path(__file__).parents[2]
 
@@ -15,8 +16,10 @@ def test_the_store_suite_on_s3(s3, glue):
 
 
 def test_the_catalog_suite_on_glue(s3, glue):
-    assert passed("catalog::glue", s3, glue) == 9
-    assert glue.client().get_databases()["DatabaseList"], "without a server its tests do nothing"
+    with strict_glue(glue.endpoint) as strict:
+        assert passed("catalog::glue", s3, strict) == 9
+        assert strict.seen["BatchCreatePartition"] > 25, "without a server its tests do nothing"
+        assert strict.seen["refused"] == 0
 
 
 def passed(suite, s3, glue) -> int:

@@ -3,7 +3,7 @@
 //! Glue reads it with a parser of SQL (JSqlParser): what that may not take, or may compare otherwise, is left out, which
 //! only makes the answer longer.
 
-use crate::catalog::{Condition, Op};
+use crate::catalog::Condition;
 use crate::table::{Column, ColumnType};
 
 /// GetPartitions takes no longer one (FACTS 2.2).
@@ -89,14 +89,7 @@ pub(super) fn of(conditions: &[Condition], columns: &[Column]) -> Option<String>
 
 fn term(condition: &Condition, columns: &[Column]) -> Option<String> {
     let column = columns.get(condition.column)?;
-    let op = match condition.op {
-        Op::Eq => "=",
-        Op::NotEq => "<>",
-        Op::Lt => "<",
-        Op::LtEq => "<=",
-        Op::Gt => ">",
-        Op::GtEq => ">=",
-    };
+    let op = condition.op.sql();
     // A quote breaks it (RIG), and beyond ASCII the order of texts is not that of their bytes.
     let is_plain = |c: char| (' '..='~').contains(&c) && !matches!(c, '\'' | '"' | '\\' | '%');
     let plain = !condition.value.is_empty() && condition.value.chars().all(is_plain);
@@ -108,6 +101,7 @@ fn term(condition: &Condition, columns: &[Column]) -> Option<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::catalog::Op;
 
     fn condition(column: usize, op: Op, value: &str) -> Condition {
         Condition { column, op, value: value.to_owned() }

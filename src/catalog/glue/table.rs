@@ -25,9 +25,7 @@ pub(super) fn input(ddl: &Ddl) -> Result<TableInput> {
         );
     };
     if !location.starts_with("s3://") {
-        return Err(Error::usage("a table in Glue is on S3: give --location s3://BUCKET/FOLDER/")
-            .with("table", &ddl.name)
-            .with("location", location));
+        return Err(not_on_s3(&ddl.name, location));
     }
     let mut parameters: HashMap<String, String> =
         ddl.properties.iter().map(|p| (p.key.clone(), p.value.clone())).collect();
@@ -56,6 +54,12 @@ pub(super) fn input(ddl: &Ddl) -> Result<TableInput> {
         .storage_descriptor(storage)
         .build();
     built.map_err(|e| Error::usage("no table for Glue").with("table", &ddl.name).because(e))
+}
+
+pub(super) fn not_on_s3(table: &TableName, location: &str) -> Error {
+    Error::usage("a table in Glue is on S3: give --location s3://BUCKET/FOLDER/")
+        .with("table", table)
+        .with("location", location)
 }
 
 fn glue_column(column: &Column) -> Result<GlueColumn> {

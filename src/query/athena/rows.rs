@@ -103,25 +103,21 @@ fn reading(column: &ColumnInfo) -> (DataType, Reading) {
 }
 
 fn read(texts: Vec<Option<String>>, reading: Reading, field: &Field) -> Result<ArrayRef> {
-    let odd = |text: &str| {
+    let odd = || {
         Error::new(Kind::Query, "Athena gives a value that is none of its column's type")
             .with("column", field.name())
             .with("type", field.data_type())
-            .with("value", text)
     };
     match reading {
         Reading::Cast => {
             let texts = StringArray::from(texts);
             let options = CastOptions { safe: false, ..Default::default() };
-            cast_with_options(&texts, field.data_type(), &options).map_err(|e| {
-                Error::new(Kind::Query, "Athena gives a value that is none of its column's type")
-                    .with("column", field.name())
-                    .because(e)
-            })
+            // The cause names the value.
+            cast_with_options(&texts, field.data_type(), &options).map_err(|e| odd().because(e))
         }
         Reading::Zoned => {
             let instants = texts.iter().map(|text| match text {
-                Some(text) => instant(text).ok_or_else(|| odd(text)).map(Some),
+                Some(text) => instant(text).ok_or_else(|| odd().with("value", text)).map(Some),
                 None => Ok(None),
             });
             let instants: TimestampMillisecondArray = instants.collect::<Result<Vec<_>>>()?.into();
@@ -129,7 +125,7 @@ fn read(texts: Vec<Option<String>>, reading: Reading, field: &Field) -> Result<A
         }
         Reading::Bytes => {
             let bytes = texts.iter().map(|text| match text {
-                Some(text) => bytes(text).ok_or_else(|| odd(text)).map(Some),
+                Some(text) => bytes(text).ok_or_else(|| odd().with("value", text)).map(Some),
                 None => Ok(None),
             });
             Ok(Arc::new(bytes.collect::<Result<Vec<_>>>()?.into_iter().collect::<BinaryArray>()))

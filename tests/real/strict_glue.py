@@ -1,0 +1,133 @@
+"""Owns a proxy before moto's Glue that keeps the limits of AWS's, and that can fail as AWS's does.
+
+What moto lets pass is refused here: more than 100 partitions in a call, empty or long values, a page beyond 1,000.
+Answers are paged, and keys that are not there are `UnprocessedKeys`. With faults, calls are throttled, meet other
+changes, fail for one partition among many, leave out keys that are there, and lose their answer after the work is done.
+"""
+
+import json
+
+from proxy import Answer, Proxy, Through, listening
+
+BATCH = 100
+PAGE = 1000
+
+
+class Strict(Through):
+    """Each call as AWS's Glue takes it."""
+
+    faults = False
+
+    def on(self, body: bytes):
+        operation = self.headers["X-Amz-Target"].removeprefix("AWSGlue.")
+        asked = json.loads(body)
+        number = self.server.count(operation)
+        wrong = beyond_limits(operation, asked)
+        if wrong:
+            self.server.count("refused")
+            return self.fail("InvalidInputException", wrong)
+        if self.faults and self.faulted(operation, asked, number):
+            return None
+        if operation == "GetPartitions":
+            return self.one_page(asked)
+        status, told = self.glue(asked)
+        if operation == "BatchGetPartition" and status == 200:
+            told = self.with_unprocessed(told, asked, number)
+        if self.faults and operation == "BatchCreatePartition" and number % 5 == 4:
+            self.server.count("answer lost")
+            return self.lose()
+        return self.tell(status, told)
+
+    def faulted(self, operation: str, asked: dict, number: int) -> bool:
+        """Whether the call has been failed."""
+        if number % 4 == 2:
+            self.server.count("throttled")
+            self.fail("ThrottlingException", "Rate exceeded")
+        elif operation in ("BatchCreatePartition", "CreateTable") and number % 5 == 3:
+            self.server.count("met another change")
+            self.fail("ConcurrentModificationException", "Too many simultaneous requests")
+        elif operation == "BatchCreatePartition" and number % 3 == 1:
+            self.server.count("one of a batch failed")
+            self.one_fails(asked)
+        else:
+            return False
+        return True
+
+    def one_fails(self, asked: dict):
+        first, *others = asked["PartitionInputList"]
+        status, told = self.glue(asked | {"PartitionInputList": others}) if others else (200, {})
+        detail = {"ErrorCode": "InternalServiceException", "ErrorMessage": "try again"}
+        told["Errors"] = [*told.get("Errors", []), {"PartitionValues": first["Values"], "ErrorDetail": detail}]
+        self.tell(status, told)
+
+    def one_page(self, asked: dict):
+        """moto gives all at once."""
+        begin, most = int(asked.pop("NextToken", 0)), asked.pop("MaxResults", PAGE)
+        status, told = self.glue(asked)
+        if status == 200:
+            partitions = told["Partitions"]
+            told = {"Partitions": partitions[begin:begin + most]}
+            if begin + most < len(partitions):
+                told["NextToken"] = str(begin + most)
+        self.tell(status, told)
+
+    def with_unprocessed(self, told: dict, asked: dict, number: int) -> dict:
+        found = told.get("Partitions", [])
+        if self.faults and number % 5 == 1 and found:
+            self.server.count("key left out")
+            found = found[1:]
+        there = {tuple(p["Values"]) for p in found}
+        keys = [key for key in asked["PartitionsToGet"] if tuple(key["Values"]) not in there]
+        return {"Partitions": found, "UnprocessedKeys": keys}
+
+    def glue(self, asked: dict) -> tuple[int, dict]:
+        answer = self.ask(json.dumps(asked).encode())
+        return answer.status, json.loads(answer.body or b"{}")
+
+    def fail(self, code: str, message: str):
+        self.tell(400, {"__type": code, "Message": message})
+
+    def tell(self, status: int, told: dict):
+        self.answer(Answer(status, {"Content-Type": "application/x-amz-json-1.1"}, json.dumps(told).encode()))
+
+
+class Faulty(Strict):
+    faults = True
+
+
+class Refusing(Strict):
+    """Takes one batch of partitions, and then none: as when a right is taken away."""
+
+    def on(self, body: bytes):
+        if self.headers["X-Amz-Target"].endswith("BatchCreatePartition") and self.server.count("batches") > 1:
+            return self.fail("AccessDeniedException", "not authorized to perform: glue:BatchCreatePartition")
+        return super().on(body)
+
+
+def beyond_limits(operation: str, asked: dict) -> str | None:
+    """What AWS's model of Glue does not allow."""
+    created, looked_up = asked.get("PartitionInputList", []), asked.get("PartitionsToGet", [])
+    if len(created) > BATCH or len(looked_up) > PAGE:
+        return f"{len(created)} partitions to create, {len(looked_up)} to get"
+    for entry in [*created, *looked_up]:
+        if any(not 1 <= len(value) <= 1024 for value in entry["Values"]):
+            return f"values {entry['Values']}"
+    for entry in created:
+        storage = entry["StorageDescriptor"]
+        if not storage["Location"].startswith("s3://") or "SerializationLibrary" not in storage["SerdeInfo"]:
+            return f"storage {storage}"
+    if asked.get("MaxResults", 1) > PAGE or len(asked.get("Expression", "")) > 2048:
+        return f"{operation} {asked}"
+    return None
+
+
+def strict_glue(upstream: str):
+    return listening(Proxy(upstream, Strict))
+
+
+def faulty_glue(upstream: str):
+    return listening(Proxy(upstream, Faulty))
+
+
+def refusing_glue(upstream: str):
+    return listening(Proxy(upstream, Refusing))
