@@ -34,5 +34,5 @@ WORKDIR /home/ticklake
 COPY schemas schemas
 # SIGTERM ends a job well, within ingest.drain_deadline (30 s): give it longer than Docker's 10 s, as above.
 ENTRYPOINT ["ticklake"]
-# No HEALTHCHECK: the image has nothing that speaks HTTP. `ingest --metrics 0.0.0.0:9090` answers at /healthz, and the
+# No HEALTHCHECK: the image has nothing that speaks HTTP. `ingest --metrics 0.0.0.0:9464` answers at /healthz, and the
 # orchestrator asks there (Kubernetes: livenessProbe.httpGet).

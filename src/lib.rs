@@ -51,7 +51,17 @@
 //! * A source's last commit says whether anything of it was still on its way. A new spec takes over only where not, also
 //!   if it only adds columns: a value that does not fit one makes a rejected record of what was a row.
 //! * A chain whose first links are gone is not taken for one that holds what is read again.
+//! * A store must refuse to create what is there. It is asked before anything is written.
+//! * A catalog that takes partitions in batches may stop half-way. A note in the table's folder says of which table, by when
+//!   it was made in its catalog, all partitions have been registered; without it they are looked through again.
 //! * An end of a partition counts as the broker that was read from gave it: a follower may be behind the leader.
+//!
+//! # Who tries again
+//!
+//! A create is one request: an answer that got lost, and one that says "taken" or "conflict", end in a look at what is there
+//! (`ingest`'s `write`). What only reads, or is the same when it is done twice (a list, a partition registered), is made again
+//! by the library below, some seconds long; above that a job waits for ten minutes (`ingest`'s `retry`), and a start for some
+//! seconds, so that what is set wrong is said soon.
 //!
 //! # Words
 //!

@@ -34,6 +34,18 @@ const BATCHES: usize = 4;
 /// The most partitions that a page has (FACTS 2.2).
 const PAGE: i32 = 1000;
 
+/// Begins a call on the partitions of a table; the SDK has a type for each.
+macro_rules! on_table {
+    ($catalog:expr, $call:ident, $name:expr) => {
+        $catalog
+            .client
+            .$call()
+            .set_catalog_id($catalog.catalog_id.clone())
+            .database_name($name.database())
+            .table_name($name.table())
+    };
+}
+
 /// Where Glue is, and whose catalog.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct GlueOptions {
@@ -130,12 +142,7 @@ impl GlueCatalog {
             let key = PartitionValueList::builder().set_values(Some(values.clone())).build();
             key.map_err(|e| Error::new(Kind::Catalog, "no key of a partition").because(e))
         });
-        let asked = self
-            .client
-            .batch_get_partition()
-            .set_catalog_id(self.catalog_id.clone())
-            .database_name(name.database())
-            .table_name(name.table())
+        let asked = on_table!(self, batch_get_partition, name)
             .set_partitions_to_get(Some(keys.collect::<Result<_>>()?))
             .send()
             .await;
@@ -150,15 +157,8 @@ impl GlueCatalog {
     async fn create_batch(&self, name: &TableName, inputs: Vec<PartitionInput>) -> Result<Vec<Registered>> {
         let values: Vec<Vec<String>> =
             inputs.iter().map(|input| input.values.clone().unwrap_or_default()).collect();
-        let asked = self
-            .client
-            .batch_create_partition()
-            .set_catalog_id(self.catalog_id.clone())
-            .database_name(name.database())
-            .table_name(name.table())
-            .set_partition_input_list(Some(inputs))
-            .send()
-            .await;
+        let asked =
+            on_table!(self, batch_create_partition, name).set_partition_input_list(Some(inputs)).send().await;
         let errors = match asked {
             Ok(answer) => answer.errors.unwrap_or_default(),
             Err(e) => return of_all(name, values.len(), e),
@@ -258,16 +258,8 @@ impl Catalog for GlueCatalog {
     }
 
     async fn has_partitions(&self, name: &TableName) -> Result<bool> {
-        let asked = self
-            .client
-            .get_partitions()
-            .set_catalog_id(self.catalog_id.clone())
-            .database_name(name.database())
-            .table_name(name.table())
-            .exclude_column_schema(true)
-            .max_results(1)
-            .send()
-            .await;
+        let asked =
+            on_table!(self, get_partitions, name).exclude_column_schema(true).max_results(1).send().await;
         match asked {
             Ok(answer) => Ok(answer.partitions.is_some_and(|partitions| !partitions.is_empty())),
             Err(e) => Err(failed_on(name, "look for partitions", e)),
@@ -282,12 +274,7 @@ impl Catalog for GlueCatalog {
                 expression::of(conditions, &ddl.partitioned_by)
             }
         };
-        let asked = self
-            .client
-            .get_partitions()
-            .set_catalog_id(self.catalog_id.clone())
-            .database_name(name.database())
-            .table_name(name.table())
+        let asked = on_table!(self, get_partitions, name)
             .exclude_column_schema(true)
             .max_results(PAGE)
             .set_expression(expression.clone())

@@ -32,7 +32,7 @@ pub struct IngestArgs {
     #[arg(long, value_name = "DDL.sql|DB.NAME")]
     table: Option<String>,
     /// Where the table's files go, above the DDL's LOCATION
-    #[arg(long, value_name = "DIR")]
+    #[arg(long, value_name = "DIR|s3://…")]
     location: Option<String>,
     /// The consumer group [default: ticklake-DB.NAME]
     #[arg(long)]

@@ -32,7 +32,7 @@ pub struct CreateArgs {
     #[arg(value_name = "DDL.sql")]
     file: PathBuf,
     /// Where the table's files are, above the DDL's LOCATION
-    #[arg(long, value_name = "DIR")]
+    #[arg(long, value_name = "DIR|s3://…")]
     location: Option<String>,
 }
 

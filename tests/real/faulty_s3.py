@@ -8,7 +8,7 @@ def error(status: int, code: str) -> Answer:
 
 
 class Faulty(Through):
-    """Of the PUTs that create, most meet some fault; of all requests, some are told to slow down."""
+    """Of the PUTs that create, four of ten meet some fault; of all requests, some are told to slow down."""
 
     def on(self, body: bytes):
         creates = self.command == "PUT" and self.headers.get("If-None-Match") == "*"
@@ -20,17 +20,17 @@ class Faulty(Through):
             return self.answer(self.ask(body))
         if number <= 8:
             return self.answer(self.ask(body))
-        match number % 6:
+        match number % 10:
             case 0:
                 return self.fault("slow down", error(503, "SlowDown"))
-            case 1:
+            case 3:
                 # Dropped, as another write was under way: nothing is there.
                 return self.fault("conflict", error(409, "ConditionalRequestConflict"))
-            case 2:
+            case 5:
                 self.ask(body)
                 self.server.count("answer lost")
                 return self.lose()
-            case 3:
+            case 8:
                 self.ask(body)
                 return self.fault("error after the work", error(500, "InternalError"))
             case _:

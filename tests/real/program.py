@@ -137,15 +137,16 @@ class Program:
 
     def with_s3(self, endpoint: str) -> "Program":
         """The same, with S3 at another address."""
-        return self._with_variable("AWS_ENDPOINT_URL_S3", endpoint)
+        return self.with_variables(AWS_ENDPOINT_URL_S3=endpoint)
 
     def with_glue(self, endpoint: str) -> "Program":
         """The same, with Glue at another address."""
-        return self._with_variable("AWS_ENDPOINT_URL_GLUE", endpoint)
+        return self.with_variables(AWS_ENDPOINT_URL_GLUE=endpoint)
 
-    def _with_variable(self, name: str, value: str) -> "Program":
+    def with_variables(self, **variables: str) -> "Program":
+        """The same, with other variables in its environment; an empty one is taken out."""
         other = copy(self)
-        other._env = self._env | {name: value}
+        other._env = {name: value for name, value in (self._env | variables).items() if value}
         return other
 
     def end_all(self):

@@ -263,7 +263,7 @@ def test_a_table_of_pasted_athena_ddl_takes_our_files(cluster, cloud_table, glue
 def test_a_glue_that_throttles_and_fails_loses_nothing(cluster, cloud_table, glue, trino):
     """As AWS's Glue under load, with the limits that it has."""
     topic = cluster.topic("cloud-strict", 2)
-    ticks = feed.ticks(3_000, symbols=300, dates=2)
+    ticks = feed.ticks(1_500, symbols=150, dates=2)
     with faulty_glue(glue.endpoint) as faulty:
         program = cloud_table.program.with_glue(faulty.endpoint)
         daemon = program.start("daemon", *cloud_table.ingest(topic, "--flush-age", "500ms"))
@@ -280,7 +280,7 @@ def test_a_glue_that_throttles_and_fails_loses_nothing(cluster, cloud_table, glu
 def test_every_answer_of_s3_ends_in_each_row_once(cluster, cloud_table, s3, trino, measured):
     """409 and nothing there, an answer that got lost, an error after the work, 503: look, then decide."""
     topic = cluster.topic("cloud-faulty", 2)
-    ticks = feed.ticks(3_000, symbols=60, dates=2)
+    ticks = feed.ticks(1_500, symbols=40, dates=2)
     with faulty_s3(s3.endpoint) as faulty:
         program = cloud_table.program.with_s3(faulty.endpoint)
         daemon = program.start("daemon", *cloud_table.ingest(topic, "--flush-rows", "20", "--flush-age", "500ms"))

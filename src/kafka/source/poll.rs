@@ -213,7 +213,8 @@ impl Poller {
     fn look(&self) -> Result<Found> {
         let topic = &self.options.topic;
         let unreachable = |e| {
-            let told = "no broker answers: are they up, and is the address right?";
+            let told = "no broker answers: are they up, is the address right, and are security.protocol and the credentials \
+                        what it wants?";
             let error = Error::new(Kind::Kafka, told)
                 .with("brokers", &self.options.brokers)
                 .with("tried for", format_args!("{} s", LOOK.as_secs()));

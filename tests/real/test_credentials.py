@@ -1,0 +1,85 @@
+"""Proves how S3 is reached: keys of a profile, keys that a program gives and that end, settings of S3 itself."""
+
+import datetime
+import json
+import sys
+
+import aws
+import feed
+from proxy import Proxy, Through, listening
+from wait import until
+
+
+class Recording(Through):
+    """Counts what PUTs ask of S3 beside the file; the server behind knows none of it."""
+
+    ASKED = ["x-amz-server-side-encryption", "x-amz-server-side-encryption-aws-kms-key-id",
+             "x-amz-server-side-encryption-bucket-key-enabled", "x-amz-storage-class"]
+
+    def on(self, body: bytes):
+        if self.command == "PUT":
+            self.server.count("put")
+            for name in self.ASKED:
+                self.server.count(f"{name}: {self.headers.get(name)}")
+        self.answer(self.ask(body))
+
+
+def profile(program, text: str):
+    """The program with a profile `lake` of this text, and no keys in the environment."""
+    file = program.folder / "aws-config"
+    file.write_text(f"[profile lake]\nregion = us-east-1\n{text}\n")
+    return program.with_variables(
+        AWS_CONFIG_FILE=str(file), AWS_PROFILE="lake", AWS_ACCESS_KEY_ID="", AWS_SECRET_ACCESS_KEY="", AWS_REGION="")
+
+
+def test_a_job_runs_with_the_keys_of_a_profile(cluster, cloud_table):
+    topic = cluster.topic("profile")
+    ticks = feed.ticks(100, symbols=20)
+    cluster.send(topic, (tick.record() for tick in ticks))
+    keys = f"aws_access_key_id = {aws.ACCESS_KEY}\naws_secret_access_key = {aws.SECRET_KEY}"
+    cloud_table.program = profile(cloud_table.program, keys)
+    assert cloud_table.ingest_to_end(topic)["rows"] == len(ticks)
+
+
+def test_keys_that_end_are_fetched_anew_and_not_for_each_request(cluster, cloud_table):
+    """A program of the profile gives keys for a short time, as helpers of single sign-on do."""
+    topic = cluster.topic("process")
+    folder = cloud_table.program.folder
+    calls = folder / "calls"
+    giver = folder / "giver.py"
+    giver.write_text(
+        "import datetime, json, pathlib\n"
+        f"pathlib.Path({str(calls)!r}).open('a').write('x')\n"
+        "end = datetime.datetime.now(datetime.timezone.utc) + datetime.timedelta(seconds=33)\n"
+        f"print(json.dumps({{'Version': 1, 'AccessKeyId': {aws.ACCESS_KEY!r}, 'SecretAccessKey': {aws.SECRET_KEY!r},"
+        " 'Expiration': end.strftime('%Y-%m-%dT%H:%M:%SZ')}))\n")
+    cloud_table.program = profile(cloud_table.program, f"credential_process = {sys.executable} {giver}")
+    daemon = cloud_table.start("daemon", topic, "--flush-age", "200ms")
+    start = datetime.datetime.now()
+    sent = 0
+    while datetime.datetime.now() - start < datetime.timedelta(seconds=40):
+        cluster.send(topic, (tick.record() for tick in feed.ticks(200, symbols=20, seed=sent)))
+        sent += 1
+        until("all is committed", lambda: cluster.all_is_committed(cloud_table.group, topic), 60, [daemon])
+    daemon.stop()
+    files = len(cloud_table.files())
+    assert files > 100
+    # S3's client and Glue's each hold their own.
+    assert 3 <= len(calls.read_text()) <= 8, (files, len(calls.read_text()))
+
+
+def test_a_key_of_kms_and_a_storage_class_go_with_each_file(cluster, cloud_table, s3):
+    topic = cluster.topic("settings")
+    ticks = feed.ticks(100, symbols=20)
+    cluster.send(topic, (tick.record() for tick in ticks))
+    (cloud_table.program.folder / "ticklake.toml").write_text(
+        '[s3]\nkms_key = "arn:aws:kms:us-east-1:111122223333:key/k"\nstorage_class = "STANDARD_IA"\n')
+    with listening(Proxy(s3.endpoint, Recording)) as recording:
+        cloud_table.program = cloud_table.program.with_s3(recording.endpoint)
+        summary = cloud_table.ingest_to_end(topic)
+    puts = recording.seen["put"]
+    assert puts > summary["files"] == len(cloud_table.files())
+    for asked in ("x-amz-server-side-encryption: aws:kms", "x-amz-storage-class: STANDARD_IA",
+                  "x-amz-server-side-encryption-aws-kms-key-id: arn:aws:kms:us-east-1:111122223333:key/k",
+                  "x-amz-server-side-encryption-bucket-key-enabled: true"):
+        assert recording.seen[asked] == puts, json.dumps(recording.seen)
