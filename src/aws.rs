@@ -9,13 +9,15 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
+use aws_config::identity::IdentityCache;
 use aws_config::profile::ProfileFileCredentialsProvider;
 use aws_config::provider_config::ProviderConfig;
 use aws_config::retry::RetryConfig;
 use aws_config::timeout::TimeoutConfig;
 use aws_config::{AppName, BehaviorVersion, Region, SdkConfig};
-use aws_credential_types::provider::SharedCredentialsProvider;
 use aws_credential_types::provider::error::CredentialsError;
+use aws_credential_types::provider::future::ProvideCredentials as ProvideCredentialsFuture;
+use aws_credential_types::provider::{ProvideCredentials, SharedCredentialsProvider};
 use aws_smithy_http_client::proxy::ProxyConfig;
 use aws_smithy_http_client::{Connector, tls};
 use aws_smithy_runtime_api::client::orchestrator::HttpResponse;
@@ -23,6 +25,7 @@ use aws_smithy_runtime_api::client::result::SdkError;
 use aws_smithy_types::error::metadata::ProvideErrorMetadata;
 use aws_types::service_config::ServiceConfigKey;
 use tokio::sync::OnceCell;
+use url::Url;
 
 use crate::error::{self, Error, Kind, Result};
 
@@ -50,8 +53,15 @@ const PASSING: [&str; 10] = [
 ];
 
 /// A target of logs, and what of it is left out unless the user asks for that target: that this is no machine of AWS's
-/// is no news, the error says what is missing.
-pub const LOGS: (&str, &str) = ("aws_config", "aws_config::imds=off");
+/// is no news, the error says what is missing; nor is each loading of keys.
+pub const LOGS: (&str, &[&str]) = ("aws_config", &["aws_config=warn", "aws_config::imds=off"]);
+
+/// The variables that name endpoints of services used here.
+const ENDPOINTS: [&str; 4] =
+    ["AWS_ENDPOINT_URL", "AWS_ENDPOINT_URL_S3", "AWS_ENDPOINT_URL_GLUE", "AWS_ENDPOINT_URL_ATHENA"];
+
+/// How long credentials may take: a program that asks somebody, a service that does not answer.
+pub const CREDENTIALS_TIMEOUT: Duration = Duration::from_secs(30);
 
 /// What the user said of AWS; all else is AWS's default chain.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -82,6 +92,11 @@ impl Aws {
     }
 
     async fn load(&self) -> Result<SdkConfig> {
+        for name in ENDPOINTS {
+            if let Some(endpoint) = std::env::var_os(name) {
+                endpoint_of(&endpoint.to_string_lossy()).map_err(|e| e.with("variable", name))?;
+            }
+        }
         // The object store's TLS, so that one is compiled.
         let tls = tls::Provider::Rustls(tls::rustls_provider::CryptoMode::Ring);
         let http =
@@ -103,6 +118,7 @@ impl Aws {
             .http_client(http.clone())
             .timeout_config(timeouts)
             .retry_config(RetryConfig::standard().with_max_attempts(ATTEMPTS).with_max_backoff(BACKOFF_MAX))
+            .identity_cache(IdentityCache::lazy().load_timeout(CREDENTIALS_TIMEOUT).build())
             .app_name(AppName::new("ticklake").expect("the program's name is one of an application"));
         if let Some(profile) = &self.options.profile {
             loader = loader.profile_name(profile);
@@ -111,22 +127,35 @@ impl Aws {
             loader = loader.region(Region::new(region.clone()));
         }
         if let Some(endpoint) = &self.options.endpoint {
-            loader = loader.endpoint_url(endpoint);
+            loader = loader.endpoint_url(endpoint_of(endpoint)?);
         }
         let config = loader.load().await;
-        if config.region().is_none_or(|region| region.as_ref().is_empty()) {
+        let region = config.region().map(ToString::to_string).unwrap_or_default();
+        if region.is_empty() {
             return Err(Error::usage(
                 "no AWS region is set, and none is assumed: set aws.region (--region), AWS_REGION, or the region of \
                  the profile. For a server that only speaks S3, it is the name that it signs with, often us-east-1",
             ));
         }
-        let Some(profile) = &self.options.profile else { return Ok(config) };
-        // Keys in the environment are above a profile in the default chain; who names one wants that one.
-        let provider =
-            ProviderConfig::without_region().with_http_client(http).with_region(config.region().cloned());
-        let named =
-            ProfileFileCredentialsProvider::builder().configure(&provider).profile_name(profile).build();
-        Ok(config.into_builder().credentials_provider(SharedCredentialsProvider::new(named)).build())
+        if !region.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-') {
+            return Err(Error::usage("the AWS region is no name of one, such as eu-central-1")
+                .with("region", format_args!("{region:?}")));
+        }
+        let provider = match &self.options.profile {
+            None => config.credentials_provider(),
+            // Keys in the environment are above a profile in the default chain; who names one wants that one.
+            Some(profile) => {
+                let provider = ProviderConfig::without_region()
+                    .with_http_client(http)
+                    .with_region(config.region().cloned());
+                let named =
+                    ProfileFileCredentialsProvider::builder().configure(&provider).profile_name(profile);
+                Some(SharedCredentialsProvider::new(named.build()))
+            }
+        };
+        let Some(provider) = provider else { return Ok(config) };
+        let checked = Checked { provider, profile: self.options.profile.clone() };
+        Ok(config.into_builder().credentials_provider(SharedCredentialsProvider::new(checked)).build())
     }
 
     /// The region, which is set.
@@ -151,6 +180,59 @@ impl Aws {
         }
         Ok(config.endpoint_url().map(str::to_owned))
     }
+}
+
+/// Credentials that can be sent: what is not made for a header ends the SDK's clients.
+#[derive(Debug)]
+struct Checked {
+    provider: SharedCredentialsProvider,
+    profile: Option<String>,
+}
+
+impl ProvideCredentials for Checked {
+    fn provide_credentials<'a>(&'a self) -> ProvideCredentialsFuture<'a>
+    where
+        Self: 'a,
+    {
+        ProvideCredentialsFuture::new(async {
+            let credentials = self.provider.provide_credentials().await.map_err(|e| match &self.profile {
+                Some(profile) => {
+                    CredentialsError::provider_error(format!("profile '{profile}': {}", error::chain(&e)))
+                }
+                None => e,
+            })?;
+            let can_be_sent = |text: &str| !text.is_empty() && text.bytes().all(|b| b.is_ascii_graphic());
+            let good = can_be_sent(credentials.access_key_id())
+                && can_be_sent(credentials.secret_access_key())
+                && credentials.session_token().is_none_or(can_be_sent);
+            match good {
+                true => Ok(credentials),
+                false => Err(CredentialsError::invalid_configuration(
+                    "a key or a token is empty, or has white space or a control character in it, such as a line break at \
+                     its end",
+                )),
+            }
+        })
+    }
+}
+
+/// An endpoint that can be asked: `http://HOST:PORT` or `https://HOST`, without a slash at its end.
+pub fn endpoint_of(text: &str) -> Result<String> {
+    let wrong = || {
+        Error::usage(
+            "an endpoint is http://HOST:PORT or https://HOST, and nothing else; one that is empty is \
+                                 to be unset",
+        )
+        .with("endpoint", format_args!("{text:?}"))
+    };
+    let url = Url::parse(text).map_err(|e| wrong().because(e))?;
+    let plain = ["http", "https"].contains(&url.scheme())
+        && url.has_host()
+        && ["", "/"].contains(&url.path())
+        && url.query().is_none()
+        && url.fragment().is_none()
+        && url.username().is_empty();
+    if plain { Ok(url.as_str().trim_end_matches('/').to_owned()) } else { Err(wrong()) }
 }
 
 impl fmt::Debug for Aws {
@@ -188,6 +270,10 @@ pub fn failed(kind: Kind, what: impl Into<String>, error: SdkError<impl CallErro
             Some(e) => failed.because(no_credentials(e)),
             None => failed.because(error::chain(&error)),
         },
+    };
+    let failed = match (code, status) {
+        (None, Some(status)) => failed.with("HTTP status", status),
+        _ => failed,
     };
     if passing { failed.retryable() } else { failed }
 }

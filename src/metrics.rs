@@ -6,6 +6,7 @@
 
 use std::fmt;
 use std::net::SocketAddr;
+use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Router;
@@ -14,6 +15,9 @@ use axum::http::StatusCode;
 use axum::http::header::CONTENT_TYPE;
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
+use hyper::server::conn::http1;
+use hyper_util::rt::TokioIo;
+use hyper_util::service::TowerToHyperService;
 use prometheus_client::collector::Collector;
 use prometheus_client::encoding::text::encode;
 use prometheus_client::encoding::{DescriptorEncoder, EncodeLabelSet, EncodeMetric};
@@ -22,7 +26,7 @@ use prometheus_client::metrics::counter::ConstCounter;
 use prometheus_client::metrics::gauge::ConstGauge;
 use prometheus_client::registry::Registry;
 use tokio::net::TcpListener;
-use tokio::sync::watch;
+use tokio::sync::{Semaphore, watch};
 
 use crate::error::{Error, Kind, Result};
 use crate::ingest::Progress;
@@ -30,6 +34,12 @@ use crate::ingest::Progress;
 /// A job that reads tells of itself every second. Where it waits for a store or a catalog at a rebalance it does not,
 /// and a restart would not help it: that waits 10 minutes at most, and a request some more.
 const SILENCE: Duration = Duration::from_secs(20 * 60);
+
+/// A scrape takes milliseconds; a client that keeps its connection makes another after this.
+const CONNECTION_TIME: Duration = Duration::from_secs(10);
+const CONNECTIONS: usize = 64;
+/// Where no file can be opened there is nothing to do but wait.
+const ACCEPT_PAUSE: Duration = Duration::from_millis(200);
 
 /// OpenMetrics, as its specification names it.
 const TEXT: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
@@ -44,6 +54,13 @@ pub struct JobName {
 /// Serves a job's metrics at `address` for as long as the process lives; gives the address, with the port that a 0
 /// became. An address that is taken is an error.
 pub async fn serve(address: &str, job: JobName, progress: watch::Receiver<Progress>) -> Result<SocketAddr> {
+    let has_port = |(host, port): (&str, &str)| !host.is_empty() && port.parse::<u16>().is_ok();
+    if !address.rsplit_once(':').is_some_and(has_port) {
+        return Err(Error::usage(
+            "metrics are served at HOST:PORT: write 127.0.0.1:9464, or 0.0.0.0:9464 for all networks",
+        )
+        .with("given", address));
+    }
     let failed = |what: &str, e: std::io::Error| {
         Error::new(
             Kind::System,
@@ -58,12 +75,30 @@ pub async fn serve(address: &str, job: JobName, progress: watch::Receiver<Progre
         .route("/metrics", get(metrics))
         .route("/healthz", get(health))
         .with_state(Shown { job, progress });
-    tokio::spawn(async move {
-        if let Err(e) = axum::serve(listener, router).await {
-            tracing::error!(error = %e, "metrics are no longer served");
-        }
-    });
+    tokio::spawn(accept(listener, router));
     Ok(bound)
+}
+
+/// Serves connections, so many at once and none for long: what says nothing must not keep out who asks for the health.
+async fn accept(listener: TcpListener, router: Router) {
+    let places = Arc::new(Semaphore::new(CONNECTIONS));
+    loop {
+        let place = places.clone().acquire_owned().await;
+        let stream = match listener.accept().await {
+            Ok((stream, _)) => stream,
+            Err(e) => {
+                tracing::warn!(error = %e, "cannot take a connection to /metrics just now");
+                tokio::time::sleep(ACCEPT_PAUSE).await;
+                continue;
+            }
+        };
+        let service = TowerToHyperService::new(router.clone());
+        tokio::spawn(async move {
+            let served = http1::Builder::new().serve_connection(TokioIo::new(stream), service);
+            let _ = tokio::time::timeout(CONNECTION_TIME, served).await; // a client that went away is no news
+            drop(place);
+        });
+    }
 }
 
 #[derive(Clone, Debug)]

@@ -72,7 +72,7 @@ impl GlueCatalog {
         let mut config =
             aws_sdk_glue::config::Builder::from(aws.config().await?).retry_classifier(MeetsAnother);
         if let Some(endpoint) = &options.endpoint {
-            config = config.endpoint_url(endpoint);
+            config = config.endpoint_url(aws::endpoint_of(endpoint)?);
         }
         Ok(Self { client: Client::from_conf(config.build()), catalog_id: options.catalog_id.clone() })
     }
@@ -149,7 +149,12 @@ impl GlueCatalog {
         // Those that are not in the answer are not there, or not looked for (`UnprocessedKeys` has both): who creates
         // them is told which.
         match asked {
-            Ok(answer) => answer.partitions.unwrap_or_default().into_iter().map(table::partition).collect(),
+            Ok(answer) => answer
+                .partitions
+                .unwrap_or_default()
+                .into_iter()
+                .map(|found| table::partition(name, found))
+                .collect(),
             Err(e) => Err(failed_on(name, "look up partitions", e)),
         }
     }
@@ -236,6 +241,11 @@ impl Catalog for GlueCatalog {
     }
 
     async fn drop_table(&self, name: &TableName) -> Result<bool> {
+        // Of a view or a table of another format the catalog has what no file has.
+        match self.find(name).await? {
+            Some(found) => table::must_be_files(name, &found)?,
+            None => return Ok(false),
+        }
         let dropped = self
             .client
             .delete_table()
@@ -283,7 +293,8 @@ impl Catalog for GlueCatalog {
         match asked.try_collect().await {
             Ok(pages) => {
                 let found = pages.into_iter().flat_map(|page| page.partitions.unwrap_or_default());
-                let mut partitions: Vec<Partition> = found.map(table::partition).collect::<Result<_>>()?;
+                let mut partitions: Vec<Partition> =
+                    found.map(|found| table::partition(name, found)).collect::<Result<_>>()?;
                 partitions.sort_unstable();
                 Ok(partitions)
             }

@@ -43,7 +43,10 @@ impl Terminal {
             // At error it would be more than was asked for, and at debug the user wants to see all.
             let usual = ["info", "warn"].iter().any(|level| log.level.starts_with(level));
             if usual && !log.level.contains(target) {
-                filter = filter.add_directive(left_out.parse().expect("a directive of the program's own"));
+                for directive in left_out {
+                    filter =
+                        filter.add_directive(directive.parse().expect("a directive of the program's own"));
+                }
             }
         }
         let logs = tracing_subscriber::fmt().with_env_filter(filter).with_writer(terminal.clone());

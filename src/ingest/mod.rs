@@ -212,6 +212,17 @@ pub async fn run(
             finish(&mut pipeline, sources, from_sources, job.limits.drain_deadline).await?;
             let done = pipeline.progress();
             let _ = progress.send(done.clone());
+            if pipeline.is_cut_off() {
+                let Held { buffered, writing, registering } = done.held;
+                return Err(Error::new(
+                    Kind::Store,
+                    "the drain deadline came before everything that was read was in files and in the catalog: nothing is \
+                     lost, the next run reads the rest again",
+                )
+                .with("offsets left", buffered + writing + registering)
+                .with("of them for the store", buffered + writing)
+                .with("for the catalog", registering));
+            }
             Ok(done)
         }
         Ok(None) => {
@@ -241,10 +252,14 @@ async fn begin(
     }
     let specs = Arc::new(Specs::new(&targets[0].folder, &job.ddl, spec)?);
     let meter = Arc::new(Meter::default());
+    // Both are looked at before one is made.
+    for target in &targets {
+        let look = || target.must_fit(&*job.catalog, &job.stores);
+        retried_at_start("look at the table in the catalog", look).await?;
+    }
     for target in &targets {
         let entered =
-            retried_at_start("open the table in the catalog", || target.enter(&*job.catalog, &job.stores));
-        let entered = entered.await?;
+            retried_at_start("enter the table into the catalog", || target.enter(&*job.catalog)).await?;
         if !entered.partitions.is_empty() {
             let partitions = entered.partitions.len();
             tracing::info!(table = %target.name, partitions, "registering the partitions that are there");

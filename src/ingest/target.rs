@@ -27,6 +27,9 @@ const KEY_PREFIX_BYTES_MAX: usize = 1024 - PATH_BYTES_MAX - 255 - 2 - "_rejected
 /// may stop half-way, and then has some.
 const REGISTERED: &str = "_ticklake/registered";
 
+/// It goes into the metadata of committed offsets.
+const ID_BYTES_MAX: usize = 64;
+
 /// What a table's catalog may lack.
 #[derive(Debug)]
 pub(super) struct Entered {
@@ -73,9 +76,21 @@ pub(super) async fn targets(job: &Job, spec: &Spec) -> Result<[Arc<Target>; 2]> 
 }
 
 impl Target {
+    /// Refuses a table that the catalog has otherwise: with other columns, or with its partitions at another place.
+    pub async fn must_fit(&self, catalog: &dyn Catalog, stores: &Stores) -> Result<()> {
+        let Some(theirs) = catalog.table(&self.name).await? else { return Ok(()) };
+        check_columns(&self.ddl, &theirs)?;
+        match &theirs.location {
+            Some(location) if catalog.has_partitions(&self.name).await? => {
+                self.must_be_at(stores.open(location).await?.location())
+            }
+            _ => Ok(()),
+        }
+    }
+
     /// Makes the table in the catalog where it is not there, and gives the partitions that have files and may not be
     /// registered: a table that was dropped from the catalog, or is new to it, is to be seen whole.
-    pub async fn enter(&self, catalog: &dyn Catalog, stores: &Stores) -> Result<Entered> {
+    pub async fn enter(&self, catalog: &dyn Catalog) -> Result<Entered> {
         // Looked for first: who may not make tables may write into one that is there.
         let mut theirs = catalog.table(&self.name).await?;
         if theirs.is_none() && !catalog.create_table(&self.ddl).await? {
@@ -83,16 +98,14 @@ impl Target {
         }
         let note = catalog.incarnation(&self.name).await?.map(|made| format!("{}-{made}", self.name));
         warn_of_projection(theirs.as_ref().unwrap_or(&self.ddl));
-        if let Some(theirs) = theirs {
-            check_columns(&self.ddl, &theirs)?;
-            if catalog.has_partitions(&self.name).await? {
-                if let Some(location) = &theirs.location {
-                    self.must_be_at(stores.open(location).await?.location())?;
-                }
-                if self.is_noted(note.as_deref()).await? {
-                    return Ok(Entered { partitions: Vec::new(), note: None });
-                }
-            }
+        if let Some(theirs) = &theirs {
+            check_columns(&self.ddl, theirs)?;
+        }
+        if theirs.is_some()
+            && catalog.has_partitions(&self.name).await?
+            && self.is_noted(note.as_deref()).await?
+        {
+            return Ok(Entered { partitions: Vec::new(), note: None });
         }
         Ok(Entered { partitions: self.with_files().await?, note })
     }
@@ -104,7 +117,7 @@ impl Target {
         }
         Err(Error::usage(
             "the table has its partitions at another place: ingest with that --location, or drop the table from the \
-             catalog (ticklake table drop; its files stay), or use another --catalog",
+             catalog (ticklake table drop; its files stay), with its rejected one, or use another --catalog",
         )
         .with("table", &self.name)
         .with("there", theirs)
@@ -162,10 +175,10 @@ impl Target {
             return Ok(new.to_owned());
         }
         let found = folder.read("id").await?.map(|bytes| String::from_utf8_lossy(&bytes).trim().to_owned());
-        found.filter(|id| !id.is_empty() && !id.contains(char::is_whitespace)).ok_or_else(|| {
+        found.filter(|id| (1..=ID_BYTES_MAX).contains(&id.len()) && !id.contains(char::is_whitespace)).ok_or_else(|| {
             Error::new(
                 Kind::Store,
-                "the id of the table's folder cannot be read: it is empty, or was removed just now. Remove it: the \
+                "the id of the table's folder cannot be read: it is no id, or was removed just now. Remove it: the \
                  next run makes a new one, and reads the topic from its beginning (no row is doubled)",
             )
             .with("at", format!("{}id", folder.location()))
@@ -176,6 +189,7 @@ impl Target {
 /// The files must be what the catalog says they are: a column that it does not have, or has otherwise, would be unseen
 /// or would break queries.
 fn check_columns(ours: &Ddl, theirs: &Ddl) -> Result<()> {
+    let name = &ours.name;
     let print = |columns: &[Column]| {
         columns.iter().map(|c| format!("{} {}", c.name, c.column_type)).collect::<Vec<_>>().join(", ")
     };
@@ -188,6 +202,7 @@ fn check_columns(ours: &Ddl, theirs: &Ddl) -> Result<()> {
                 "the table in the catalog has other {what} than the DDL: change the DDL, or drop the table from the \
                  catalog (its files stay, and the next ingest registers them again)"
             ))
+            .with("table", name)
             .with("DDL", ours)
             .with("catalog", theirs));
         }

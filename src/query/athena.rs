@@ -89,7 +89,7 @@ impl AthenaEngine {
     pub async fn open(options: AthenaOptions, aws: &Aws) -> Result<Self> {
         let mut config = aws_sdk_athena::config::Builder::from(aws.config().await?);
         if let Some(endpoint) = &options.endpoint {
-            config = config.endpoint_url(endpoint);
+            config = config.endpoint_url(aws::endpoint_of(endpoint)?);
         }
         Ok(Self { client: Client::from_conf(config.build()), options, running: Arc::default() })
     }
@@ -113,7 +113,9 @@ impl AthenaEngine {
         running.starting -= 1;
         let started =
             started.map_err(|e| failed("start the query", e).with("workgroup", &self.options.workgroup))?;
-        let id = started.query_execution_id.unwrap_or_default();
+        let id = started.query_execution_id.filter(|id| !id.is_empty()).ok_or_else(|| {
+            Error::new(Kind::Query, "Athena gives the query no id: is it Athena that answers?")
+        })?;
         running.ids.push(id.clone());
         Ok(id)
     }
@@ -232,7 +234,7 @@ impl AthenaEngine {
 #[async_trait]
 impl Engine for AthenaEngine {
     async fn query(&self, sql: &str) -> Result<Answer> {
-        let sql = sql.trim().trim_end_matches(';');
+        let sql = sql.trim_start_matches('\u{feff}').trim().trim_end_matches(';');
         check_reads(sql)?;
         let id = self.start(sql).await?;
         tracing::debug!(query = id, "query started");

@@ -28,7 +28,7 @@ use crate::aws::Aws;
 use crate::error::{Error, Kind, Result};
 
 /// A target of logs, and what of it is left out unless the user asks for that target: each retry of a read.
-pub const LOGS: (&str, &str) = ("object_store", "object_store=warn");
+pub const LOGS: (&str, &[&str]) = ("object_store", &["object_store=warn"]);
 
 /// The stores of one process: each is opened once and shared.
 #[derive(Clone, Debug)]
@@ -120,6 +120,11 @@ impl Stores {
                     "'{scheme}://' is no store of this build: use s3://BUCKET/FOLDER, a directory, file:///DIR or \
                      memory:///NAME"
                 )));
+            }
+            None if ["s3:", "s3//", "~", "$"].iter().any(|start| location.starts_with(start)) => {
+                return Err(wrong(
+                    "the location would be a folder of that name here: write s3://BUCKET/FOLDER/, or a path",
+                ));
             }
             None => (self.local.clone(), "file://".to_owned(), absolute(location)?),
         };

@@ -39,8 +39,6 @@ const READ_TIMEOUT: Duration = Duration::from_secs(60);
 const REFRESH_BEFORE: Duration = Duration::from_secs(300);
 /// After a try to fetch them anew, the next is not before this: some programs hand out the same ones to their end.
 const REFRESH_PAUSE: Duration = Duration::from_secs(30);
-/// Parts of the chain wait for ever: a program that asks somebody, a service that does not answer.
-const FETCH_TIMEOUT: Duration = Duration::from_secs(30);
 /// How long credentials without an end are used before the chain is asked again (as AWS's SDK does).
 const KEEP_FOR: Duration = Duration::from_secs(900);
 
@@ -92,12 +90,18 @@ pub(super) struct S3Store {
 impl S3Store {
     /// Nothing is asked of the bucket yet; the region is looked up.
     pub(super) async fn open(bucket: &str, options: &S3Options, aws: &Aws) -> error::Result<Self> {
+        check_bucket(bucket)?;
+        for (name, text) in [("s3.kms_key", &options.kms_key), ("s3.storage_class", &options.storage_class)] {
+            if text
+                .as_ref()
+                .is_some_and(|text| text.is_empty() || !text.bytes().all(|b| b.is_ascii_graphic()))
+            {
+                return Err(error::Error::usage(format!(
+                    "the setting {name} is letters, digits and signs of ASCII"
+                )));
+            }
+        }
         let region = aws.region().await?;
-        let endpoint = match &options.endpoint {
-            Some(endpoint) => Some(endpoint.clone()),
-            None => aws.endpoint("s3").await?,
-        };
-        let endpoint = endpoint.map(|text| checked(&text)).transpose()?;
         let chain = aws.config().await?.credentials_provider().ok_or_else(|| {
             error::Error::new(
                 Kind::Store,
@@ -105,21 +109,14 @@ impl S3Store {
             )
         })?;
         let credentials: AwsCredentialProvider = Arc::new(Chain { provider: chain, held: Mutex::default() });
-        let in_path = match options.addressing {
-            Addressing::Auto => endpoint.is_some() || bucket.contains('.'),
-            Addressing::Path => true,
-            Addressing::Virtual => false,
-        };
+        let Address { endpoint, style } = Address::of(bucket, &region, options, aws).await?;
         let mut builder = AmazonS3Builder::new()
             .with_bucket_name(bucket)
             .with_region(region)
             .with_credentials(credentials)
-            .with_virtual_hosted_style_request(!in_path);
+            .with_virtual_hosted_style_request(style == Addressing::Virtual);
         if let Some(endpoint) = endpoint {
-            builder = builder.with_endpoint(match in_path {
-                true => endpoint,
-                false => in_host(&endpoint, bucket),
-            });
+            builder = builder.with_endpoint(endpoint);
         }
         if let Some(key) = &options.kms_key {
             builder = builder.with_sse_kms_encryption(key).with_bucket_key(true);
@@ -151,22 +148,75 @@ impl S3Store {
         })
     }
 
-    /// S3 lists a folder that is not there as empty; what it does not find is the bucket.
     fn no_bucket(&self, error: Error) -> Error {
         no_bucket(&self.bucket, error)
     }
 }
 
-/// An endpoint without a slash at its end, which object_store would take for a part of the key.
-fn checked(endpoint: &str) -> error::Result<String> {
-    let endpoint = endpoint.trim_end_matches('/');
-    match endpoint.starts_with("http://") || endpoint.starts_with("https://") {
-        true => Ok(endpoint.to_owned()),
+/// Refuses what is no bucket's name on any server; the rest is the server's to judge.
+fn check_bucket(bucket: &str) -> error::Result<()> {
+    let plain = bucket.bytes().all(|b| b.is_ascii_alphanumeric() || b"-._".contains(&b));
+    match plain && (3..=255).contains(&bucket.len()) && !bucket.starts_with('.') {
+        true => Ok(()),
         false => Err(error::Error::usage(
-            "the endpoint of S3 is no address: write http://HOST:PORT or https://HOST",
+            "this is no bucket's name: it has 3 to 63 letters, digits, dots and hyphens. Write s3://BUCKET/FOLDER/",
         )
-        .with("endpoint", endpoint)),
+        .with("bucket", bucket)),
     }
+}
+
+/// Where a bucket is.
+struct Address {
+    /// `None` is AWS's usual one.
+    endpoint: Option<String>,
+    /// `Path` or `Virtual`.
+    style: Addressing,
+}
+
+impl Address {
+    async fn of(bucket: &str, region: &str, options: &S3Options, aws: &Aws) -> error::Result<Self> {
+        let named = match &options.endpoint {
+            Some(endpoint) => Some(endpoint.clone()),
+            None => aws.endpoint("s3").await?,
+        };
+        let named = named.map(|text| aws::endpoint_of(&text)).transpose()?;
+        let style = match options.addressing {
+            Addressing::Auto if named.is_some() || bucket.contains('.') => Addressing::Path,
+            Addressing::Auto => Addressing::Virtual,
+            style => style,
+        };
+        let config = aws.config().await?;
+        let variant = match (config.use_fips() == Some(true), config.use_dual_stack() == Some(true)) {
+            (false, false) => "",
+            (true, false) => "-fips",
+            (false, true) => ".dualstack",
+            (true, true) => "-fips.dualstack",
+        };
+        let endpoint = named.or_else(|| aws_endpoint(region, variant));
+        let is_number = |endpoint: &String| {
+            let host = endpoint.split_once("://").map_or("", |(_, rest)| rest);
+            host.starts_with('[') || host.bytes().all(|b| b.is_ascii_digit() || b".:".contains(&b))
+        };
+        if style == Addressing::Virtual && endpoint.as_ref().is_some_and(is_number) {
+            return Err(error::Error::usage(
+                "a bucket's name cannot stand before an address of numbers: set s3.addressing_style to path",
+            )
+            .with("endpoint", endpoint.unwrap_or_default()));
+        }
+        let endpoint = match style {
+            Addressing::Virtual => endpoint.map(|endpoint| in_host(&endpoint, bucket)),
+            _ => endpoint,
+        };
+        Ok(Self { endpoint, style })
+    }
+}
+
+/// AWS's own address of S3, where it is not the usual one, which object_store knows (AWS's list of S3's endpoints).
+/// `variant`: `-fips`, `.dualstack`, both in this order, or none.
+fn aws_endpoint(region: &str, variant: &str) -> Option<String> {
+    let domain = if region.starts_with("cn-") { "amazonaws.com.cn" } else { "amazonaws.com" };
+    let is_usual = variant.is_empty() && domain == "amazonaws.com";
+    (!is_usual).then(|| format!("https://s3{variant}.{region}.{domain}"))
 }
 
 /// `https://host` → `https://bucket.host`
@@ -174,11 +224,13 @@ fn in_host(endpoint: &str, bucket: &str) -> String {
     endpoint.replacen("://", &format!("://{bucket}."), 1)
 }
 
+/// S3 lists a folder that is not there as empty: what is not found by a list or a put is the bucket, if the server says so.
 fn no_bucket(bucket: &str, error: Error) -> Error {
     match error {
-        Error::NotFound { .. } => {
+        Error::NotFound { source, .. } if source.to_string().contains("NoSuchBucket") => {
             Error::NotSupported { source: format!("there is no bucket '{bucket}' here").into() }
         }
+        Error::NotFound { source, .. } => Error::Generic { store: STORE, source },
         error => error,
     }
 }
@@ -296,13 +348,13 @@ impl Held {
 
 impl Chain {
     async fn fetch(&self) -> Result<Credentials, error::Error> {
-        match tokio::time::timeout(FETCH_TIMEOUT, self.provider.provide_credentials()).await {
+        match tokio::time::timeout(aws::CREDENTIALS_TIMEOUT, self.provider.provide_credentials()).await {
             Ok(fetched) => fetched.map_err(|e| aws::no_credentials(&e)),
             Err(_) => Err(error::Error::new(
                 Kind::Store,
                 "AWS's default chain gives no credentials: what it asks does not answer",
             )
-            .with("waited", format_args!("{} s", FETCH_TIMEOUT.as_secs()))),
+            .with("waited", format_args!("{} s", aws::CREDENTIALS_TIMEOUT.as_secs()))),
         }
     }
 }
@@ -335,5 +387,29 @@ impl CredentialProvider for Chain {
 impl fmt::Debug for Chain {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("AWS's default chain")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn addresses_are_those_that_aws_names() {
+        assert_eq!(aws_endpoint("eu-central-1", ""), None);
+        let address = |region, variant| aws_endpoint(region, variant).unwrap();
+        assert_eq!(address("cn-north-1", ""), "https://s3.cn-north-1.amazonaws.com.cn");
+        assert_eq!(address("us-east-2", "-fips"), "https://s3-fips.us-east-2.amazonaws.com");
+        assert_eq!(
+            address("us-east-1", "-fips.dualstack"),
+            "https://s3-fips.dualstack.us-east-1.amazonaws.com"
+        );
+        assert_eq!(in_host("https://s3.example.com:9000", "lake"), "https://lake.s3.example.com:9000");
+        for bucket in ["my-lake", "my.lake", "LAKE_1"] {
+            assert!(check_bucket(bucket).is_ok(), "{bucket}");
+        }
+        for bucket in ["", "ab", "bu cket", "b?x", "lake:80", "user@lake", "..", "b\u{fc}cket", ".lake"] {
+            assert!(check_bucket(bucket).is_err(), "{bucket}");
+        }
     }
 }

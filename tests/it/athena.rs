@@ -419,6 +419,27 @@ async fn ctrl_c_cancels_the_query_in_athena() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_cannot_be_sent_is_an_error_and_no_panic() {
+    let athena = Athena::start(script([], [])).await;
+    for (name, value, code, words) in [
+        ("AWS_ENDPOINT_URL", "", 2, "variable: AWS_ENDPOINT_URL"),
+        ("AWS_ENDPOINT_URL_S3", "http://a b", 2, "http://a b"),
+        ("TICKLAKE_ATHENA__ENDPOINT", "127.0.0.1:5000", 2, "http://HOST:PORT"),
+        ("TICKLAKE_ATHENA__ENDPOINT", "http://127.0.0.1:99999", 2, "99999"),
+        ("AWS_REGION", "us-east-1\n", 2, "no name of one"),
+        ("AWS_ACCESS_KEY_ID", "key\n", 1, "a line break at its end"),
+        ("AWS_SESSION_TOKEN", "a\rb", 1, "a line break at its end"),
+    ] {
+        let mut command = athena.command(&["query", "--engine", "athena", "SELECT 1"]);
+        command.env(name, value);
+        let done = tokio::task::spawn_blocking(move || command.output().unwrap()).await.unwrap();
+        assert_eq!(done.status.code(), Some(code), "{name}={value:?}: {done:?}");
+        assert!(text(&done.stderr).contains(words), "{name}={value:?}: {done:?}");
+    }
+    assert!(athena.asked("StartQueryExecution").is_empty());
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn ctrl_c_cancels_a_query_that_is_being_started() {
     let slow = Script { start_takes: std::time::Duration::from_secs(1), ..script([state("RUNNING")], []) };
     let athena = Athena::start(slow).await;

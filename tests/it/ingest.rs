@@ -430,3 +430,22 @@ async fn refused(job: Job) -> String {
     let (progress, _) = watch::channel(Progress::default());
     ticklake::error::chain(&ingest::run(job, stop, progress).await.unwrap_err())
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_group_of_another_table_is_refused() {
+    let lake = Lake::new(1);
+    lake.send((0..10).map(|seq| tick("AAPL", seq, "1.5"))).await;
+    run(lake.job()).await;
+    let other = Job {
+        ddl: Ddl::parse(&TICKS.replace("`ticks`", "`others`")).unwrap(),
+        location: Some(lake.dir.path().join("lake/others").to_str().unwrap().into()),
+        ..lake.job()
+    };
+    let (_stop, stop) = watch::channel(false);
+    let (progress, _) = watch::channel(Progress::default());
+    let error = ingest::run(other, stop, progress).await.unwrap_err().to_string();
+    assert!(
+        error.contains("give each table a --group of its own") && error.contains("market.ticks"),
+        "{error}"
+    );
+}

@@ -30,12 +30,13 @@ const ROOMS: [(&str, &[&str]); 13] = [
 ];
 
 /// A library or call, and the only paths whose files may name it.
-const LIBRARIES: [(&str, &[&str]); 12] = [
+const LIBRARIES: [(&str, &[&str]); 13] = [
     ("rdkafka", &["kafka/"]),
     ("datafusion", &["query/local.rs", "query/local/"]),
     ("rusqlite", &["catalog/local.rs", "catalog/local/"]),
     ("object_store", &["store/", "query/local.rs", "query/local/"]),
     ("axum", &["metrics.rs"]),
+    ("hyper", &["metrics.rs"]),
     ("prometheus_client", &["metrics.rs"]),
     ("aws_config", &["aws.rs"]),
     ("aws_sdk_glue", &["catalog/glue.rs", "catalog/glue/"]),

@@ -202,7 +202,8 @@ async fn a_location_is_the_same_place_however_it_is_written() {
     let above = stores.open("src/../tests/../some/folder").await.unwrap();
     assert_eq!(above.location(), relative.location());
 
-    for location in ["gopher://host/dir", "file://host/dir", "no-such-folder/../b"] {
+    let typos = ["s3:/lake/t", "s3//lake/t", "s3:///t", "s3://bu cket/t", "~/lake", "$BUCKET/t"];
+    for location in ["gopher://host/dir", "file://host/dir", "no-such-folder/../b"].into_iter().chain(typos) {
         assert_eq!(stores.open(location).await.unwrap_err().kind(), Kind::Usage, "{location}");
     }
 }

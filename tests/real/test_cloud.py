@@ -2,6 +2,7 @@
 no step in between.
 """
 
+import signal
 import time
 from concurrent.futures import ThreadPoolExecutor
 
@@ -209,7 +210,7 @@ def test_a_table_that_trino_made_takes_our_files(cluster, cloud_table, trino):
     trino.query(f"CREATE SCHEMA {database}")
     trino.query(
         f"CREATE TABLE {cloud_table.name} (ts timestamp(3), price decimal(18,4), size bigint, bid decimal(18,4), "
-        f"ask decimal(18,4), exchange varchar, seq bigint, \"date\" varchar, symbol varchar) WITH (format = 'PARQUET', "
+        f"ask decimal(18,4), exchange varchar(8), seq bigint, \"date\" varchar, symbol varchar) WITH (format = 'PARQUET', "
         f"external_location = '{cloud_table.location}', partitioned_by = ARRAY['date', 'symbol'])")
     # A row of Trino's own, in a partition that it registers.
     first = ticks[0]
@@ -347,3 +348,43 @@ def test_a_table_that_was_registered_in_part_is_registered_whole(cluster, cloud_
     cloud_table.ingest_to_end(topic)
     assert trino.query(count) == [(partitions,)]
     assert readers.by_trino(trino, cloud_table) == feed.summaries(ticks)
+
+
+def test_a_drain_that_is_cut_off_is_no_success(cluster, cloud_table, s3, trino):
+    """A scheduler must not take it for done; the next run reads the rest again."""
+    topic = cluster.topic("cloud-cut")
+    (cloud_table.program.folder / "ticklake.toml").write_text('[ingest]\ndrain_deadline = "3s"\n')
+    ticks = feed.ticks(500, symbols=40)
+    daemon = cloud_table.start("daemon", topic, "--flush-age", "500ms")
+    cluster.send(topic, (tick.record() for tick in ticks[:20]))
+    until("the first rows are committed", lambda: cluster.all_is_committed(cloud_table.group, topic), 60, [daemon])
+    with s3.standing_still():
+        cluster.send(topic, (tick.record() for tick in ticks[20:]))
+        time.sleep(2)
+        daemon.signal(signal.SIGTERM)
+        code = daemon.wait(20)
+    assert code == 1 and "the drain deadline came before" in daemon.log.read_text().splitlines()[-1]
+    cloud_table.ingest_to_end(topic)
+    assert readers.by_trino(trino, cloud_table) == feed.summaries(ticks)
+
+
+def test_what_is_no_table_of_ours_is_left_as_it_is(cloud_table, glue):
+    """A view, a table of CSV, one of this machine's own files: they do not spoil the list, and are not dropped."""
+    program, database = cloud_table.program, cloud_table.name.split(".")[0]
+    program.must("table", "create", cloud_table.ddl, "--location", cloud_table.location)
+    client = glue.client()
+    ours = client.get_table(DatabaseName=database, Name="ticks")["Table"]
+    storage = ours["StorageDescriptor"]
+    csv = {"SerializationLibrary": "org.apache.hadoop.hive.serde2.lazy.LazySimpleSerDe"}
+    for name, of, descriptor in [
+        ("view", "VIRTUAL_VIEW", storage), ("csv", "EXTERNAL_TABLE", storage | {"SerdeInfo": csv}),
+        ("local", "EXTERNAL_TABLE", storage | {"Location": "file:///etc/"}),
+    ]:
+        client.create_table(DatabaseName=database, TableInput={
+            "Name": name, "TableType": of, "PartitionKeys": [], "StorageDescriptor": descriptor})
+    listed = program.query(f"SELECT table_name FROM information_schema.tables WHERE table_schema = '{database}'")
+    assert "ticks" in [row["table_name"] for row in listed]
+    assert "it is a view" in program.last_error("table", "drop", f"{database}.view")
+    assert "is not on S3" in program.last_error("query", f"SELECT * FROM {database}.local")
+    assert "not Parquet" in program.last_error("query", f"SELECT * FROM {database}.csv")
+    assert [t["Name"] for t in client.get_tables(DatabaseName=database)["TableList"] if t["Name"] == "view"] == ["view"]

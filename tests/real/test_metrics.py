@@ -2,6 +2,7 @@
 
 import json
 import re
+import socket
 import urllib.request
 
 from prometheus_client.openmetrics.parser import text_string_to_metric_families
@@ -111,6 +112,22 @@ def test_lag_grows_while_reading_pauses(cluster, cloud_table, s3):
         until("it is further behind", lambda: scrape(daemon)["lag_records"] >= behind["lag_records"] + 10_000, 30, [daemon])
     until("all is committed", lambda: cluster.all_is_committed(cloud_table.group, topic), 90, [daemon])
     until("it has caught up", lambda: scrape(daemon)["lag_records"] == 0, 30, [daemon])
+    daemon.stop()
+
+
+def test_connections_that_say_nothing_keep_nobody_out(cluster, ticks_table):
+    topic = cluster.topic("metrics-open")
+    daemon = ticks_table.start("daemon", topic, "--metrics", "127.0.0.1:0")
+    host, port = until("metrics are served", lambda: address(daemon), 30, [daemon]).split(":")
+    half = [socket.create_connection((host, int(port)), timeout=30) for _ in range(100)]
+    try:
+        for connection in half:
+            connection.sendall(b"GET /metr")
+        assert page(daemon, "/healthz") == "ok\n"
+        assert half[0].recv(1) == b"", "it is closed"
+    finally:
+        for connection in half:
+            connection.close()
     daemon.stop()
 
 

@@ -71,23 +71,30 @@ fn glue_column(column: &Column) -> Result<GlueColumn> {
     built.map_err(|e| Error::usage("no column for Glue").with("column", &column.name).because(e))
 }
 
-/// The DDL of a table of Parquet files; properties are in the order of their keys, as Glue keeps none.
-pub(super) fn ddl(name: &TableName, table: Table) -> Result<Ddl> {
+/// Refuses what the catalog keeps beside tables of Parquet files.
+pub(super) fn must_be_files(name: &TableName, table: &Table) -> Result<()> {
     let refuse = |what: String| Err(Error::new(Kind::Catalog, what).with("table", name));
-    if table.table_type.as_deref() == Some("VIRTUAL_VIEW") {
+    if table.table_type() == Some("VIRTUAL_VIEW") {
         return refuse(
             "it is a view, which is an engine's own text: ask Athena (--engine athena)".to_owned(),
         );
     }
-    let mut parameters = table.parameters.unwrap_or_default();
-    if let Some(format) =
-        parameters.get("table_type").or_else(|| parameters.get("spark.sql.sources.provider"))
-        && !format.eq_ignore_ascii_case("parquet")
-    {
-        return refuse(format!(
+    let format = ["table_type", "spark.sql.sources.provider"]
+        .iter()
+        .find_map(|key| table.parameters.as_ref().and_then(|parameters| parameters.get(*key)));
+    match format {
+        Some(format) if !format.eq_ignore_ascii_case("parquet") => refuse(format!(
             "it is a table of {format}, not of Parquet files alone: ask Athena (--engine athena)"
-        ));
+        )),
+        _ => Ok(()),
     }
+}
+
+/// The DDL of a table of Parquet files; properties are in the order of their keys, as Glue keeps none.
+pub(super) fn ddl(name: &TableName, table: Table) -> Result<Ddl> {
+    let refuse = |what: String| Err(Error::new(Kind::Catalog, what).with("table", name));
+    must_be_files(name, &table)?;
+    let mut parameters = table.parameters.unwrap_or_default();
     let Some(storage) = table.storage_descriptor else {
         return refuse("the catalog's table has no storage: it is none of files".to_owned());
     };
@@ -113,7 +120,7 @@ pub(super) fn ddl(name: &TableName, table: Table) -> Result<Ddl> {
         columns: columns(storage.columns)?,
         comment,
         partitioned_by: columns(table.partition_keys)?,
-        location: storage.location.map(with_slash),
+        location: storage.location.map(|location| on_s3(name, location)).transpose()?,
         properties,
     })
 }
@@ -142,7 +149,9 @@ fn check_serde(name: &TableName, serde: Option<&SerDeInfo>) -> Result<()> {
 
 fn column(table: &TableName, column: GlueColumn) -> Result<Column> {
     let text = column.r#type.unwrap_or_default();
-    let column_type = ddl::read_type(&text).map_err(|e| {
+    // Texts of a length, as Trino and Spark declare them, are texts in the file.
+    let is_text = text.starts_with("varchar(") || text.starts_with("char(");
+    let column_type = ddl::read_type(if is_text { "string" } else { &text }).map_err(|e| {
         Error::new(Kind::Catalog, "the catalog's table has a column of a type that is not known here")
             .with("table", table)
             .with("column", &column.name)
@@ -156,13 +165,14 @@ fn column(table: &TableName, column: GlueColumn) -> Result<Column> {
     })
 }
 
-pub(super) fn partition(partition: aws_sdk_glue::types::Partition) -> Result<Partition> {
+pub(super) fn partition(table: &TableName, partition: aws_sdk_glue::types::Partition) -> Result<Partition> {
     let values = partition.values.unwrap_or_default();
-    match partition.storage_descriptor.and_then(|storage| storage.location) {
-        Some(location) => Ok(Partition { values, location: with_slash(location) }),
-        None => Err(Error::new(Kind::Catalog, "a partition in the catalog has no location: drop it there")
-            .with("partition", format_args!("{values:?}"))),
-    }
+    let location = partition.storage_descriptor.and_then(|storage| storage.location).ok_or_else(|| {
+        Error::new(Kind::Catalog, "a partition in the catalog has no location: drop it there")
+            .with("table", table)
+            .with("partition", format_args!("{values:?}"))
+    })?;
+    Ok(Partition { location: on_s3(table, location)?, values })
 }
 
 /// A partition in the form of its table.
@@ -173,7 +183,16 @@ pub(super) fn partition_input(partition: &Partition, table: &Table) -> Partition
     PartitionInput::builder().set_values(Some(partition.values.clone())).storage_descriptor(storage).build()
 }
 
-/// Others write a folder's location without it.
-fn with_slash(location: String) -> String {
-    if location.ends_with('/') { location } else { format!("{location}/") }
+/// A location with a slash at its end, which others leave out. Who may write the catalog must not choose files of this
+/// machine's.
+fn on_s3(table: &TableName, location: String) -> Result<String> {
+    match location {
+        location if !location.starts_with("s3://") => {
+            Err(Error::new(Kind::Catalog, "the catalog's table, or a partition of it, is not on S3")
+                .with("table", table)
+                .with("location", location))
+        }
+        location if location.ends_with('/') => Ok(location),
+        location => Ok(format!("{location}/")),
+    }
 }

@@ -32,6 +32,9 @@ impl Pipeline {
                 (offer, start)
             })
             .collect();
+        for (offer, _) in &planned {
+            self.must_be_our_group(offer)?;
+        }
         self.check_specs(&planned).await?;
         for (offer, start) in planned {
             match &start {
@@ -67,6 +70,22 @@ impl Pipeline {
             retried("keep the DDL", || self.plan.specs.record()).await?;
         }
         Ok(starts)
+    }
+
+    /// Two tables in one group would each be given a part of the topic.
+    fn must_be_our_group(&self, offer: &Offer) -> Result<()> {
+        let ours = &self.plan.targets[0].name;
+        let theirs = offer.committed.as_ref().and_then(|(_, metadata)| CommitMark::parse(metadata));
+        match theirs.filter(|theirs| theirs.table != ours.to_string()) {
+            None => Ok(()),
+            Some(theirs) => Err(Error::usage(
+                "the consumer group is another table's, and its members would share the topic's records: give each table \
+                 a --group of its own, or none",
+            )
+            .with("source", &offer.source)
+            .with("its table", theirs.table)
+            .with("ours", ours)),
+        }
     }
 
     /// Whether the job's spec may take over where sources start.

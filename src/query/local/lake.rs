@@ -78,7 +78,22 @@ impl SchemaProvider for Database {
     async fn table(&self, name: &str) -> Result<Option<Arc<dyn TableProvider>>, DataFusionError> {
         // What cannot be a table's name is none: DataFusion says so in its own words.
         let Ok(name) = TableName::new(&self.name, name) else { return Ok(None) };
-        let ddl = self.lake.catalog.table(&name).await.map_err(external)?;
+        let ddl = match self.lake.catalog.table(&name).await {
+            // In a list of all tables, one that cannot be read is left out; who asks for it hears why.
+            Err(e) if !self.lake.names.is_empty() && !e.is_retryable() => {
+                tracing::debug!(%name, error = crate::error::chain(&e), "left out of the list");
+                None
+            }
+            found => found.map_err(external)?,
+        };
+        if let Some(ddl) = &ddl
+            && ddl.property("projection.enabled").is_some_and(|value| value.eq_ignore_ascii_case("true"))
+        {
+            tracing::warn!(
+                table = %name,
+                "the table has projection.enabled: Athena computes its partitions, and here are only those in the catalog"
+            );
+        }
         Ok(ddl.map(|ddl| {
             let table = LakeTable::new(ddl, self.lake.catalog.clone(), self.lake.stores.clone());
             Arc::new(table) as Arc<dyn TableProvider>
