@@ -5,6 +5,7 @@
 //! or unescaped between the catalog and the store, since engines take them so (RIG, "Location is taken literally").
 
 mod local;
+mod pages;
 mod s3;
 
 use std::collections::{BTreeMap, HashMap};

@@ -24,6 +24,7 @@ use object_store::{
 };
 use tokio::sync::Mutex;
 
+use super::pages::NoPages;
 use crate::aws::{self, Aws};
 use crate::error::{self, Kind};
 
@@ -114,6 +115,7 @@ impl S3Store {
             .with_bucket_name(bucket)
             .with_region(region)
             .with_credentials(credentials)
+            .with_http_connector(NoPages)
             .with_virtual_hosted_style_request(style == Addressing::Virtual);
         if let Some(endpoint) = endpoint {
             builder = builder.with_endpoint(endpoint);

@@ -9,6 +9,7 @@ mod feeds;
 mod ingest;
 mod layers;
 mod metrics;
+mod pages;
 mod partition;
 mod produce;
 mod query;
