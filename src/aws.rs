@@ -20,6 +20,7 @@ use aws_credential_types::provider::future::ProvideCredentials as ProvideCredent
 use aws_credential_types::provider::{ProvideCredentials, SharedCredentialsProvider};
 use aws_smithy_http_client::proxy::ProxyConfig;
 use aws_smithy_http_client::{Connector, tls};
+use aws_smithy_runtime_api::client::http::SharedHttpClient;
 use aws_smithy_runtime_api::client::orchestrator::HttpResponse;
 use aws_smithy_runtime_api::client::result::SdkError;
 use aws_smithy_types::error::metadata::ProvideErrorMetadata;
@@ -92,69 +93,37 @@ impl Aws {
     }
 
     async fn load(&self) -> Result<SdkConfig> {
+        let AwsOptions { region, profile, endpoint } = &*self.options;
         for name in ENDPOINTS {
             if let Some(endpoint) = std::env::var_os(name) {
                 endpoint_of(&endpoint.to_string_lossy()).map_err(|e| e.with("variable", name))?;
             }
         }
-        // The object store's TLS, so that one is compiled.
-        let tls = tls::Provider::Rustls(tls::rustls_provider::CryptoMode::Ring);
-        let http =
-            aws_smithy_http_client::Builder::new().build_with_connector_fn(move |settings, components| {
-                let mut connector =
-                    Connector::builder().tls_provider(tls.clone()).proxy_config(ProxyConfig::from_env()); // as the object store's client has it
-                connector.set_connector_settings(settings.cloned());
-                if let Some(components) = components {
-                    connector.set_sleep_impl(components.sleep_impl());
-                }
-                connector.build()
-            });
-        let timeouts = TimeoutConfig::builder()
-            .connect_timeout(CONNECT_TIMEOUT)
-            .read_timeout(READ_TIMEOUT)
-            .operation_timeout(OPERATION_TIMEOUT)
-            .build();
+        let http = http_client();
         let mut loader = aws_config::defaults(BehaviorVersion::v2026_01_12())
             .http_client(http.clone())
-            .timeout_config(timeouts)
+            .timeout_config(timeouts())
             .retry_config(RetryConfig::standard().with_max_attempts(ATTEMPTS).with_max_backoff(BACKOFF_MAX))
             .identity_cache(IdentityCache::lazy().load_timeout(CREDENTIALS_TIMEOUT).build())
             .app_name(AppName::new("ticklake").expect("the program's name is one of an application"));
-        if let Some(profile) = &self.options.profile {
+        if let Some(profile) = profile {
             loader = loader.profile_name(profile);
         }
-        if let Some(region) = &self.options.region {
+        if let Some(region) = region {
             loader = loader.region(Region::new(region.clone()));
         }
-        if let Some(endpoint) = &self.options.endpoint {
+        if let Some(endpoint) = endpoint {
             loader = loader.endpoint_url(endpoint_of(endpoint)?);
         }
         let config = loader.load().await;
-        let region = config.region().map(ToString::to_string).unwrap_or_default();
-        if region.is_empty() {
-            return Err(Error::usage(
-                "no AWS region is set, and none is assumed: set aws.region (--region), AWS_REGION, or the region of \
-                 the profile. For a server that only speaks S3, it is the name that it signs with, often us-east-1",
-            ));
-        }
-        if !region.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-') {
-            return Err(Error::usage("the AWS region is no name of one, such as eu-central-1")
-                .with("region", format_args!("{region:?}")));
-        }
-        let provider = match &self.options.profile {
+        check_region(config.region())?;
+        let provider = match profile {
             None => config.credentials_provider(),
             // Keys in the environment are above a profile in the default chain; who names one wants that one.
-            Some(profile) => {
-                let provider = ProviderConfig::without_region()
-                    .with_http_client(http)
-                    .with_region(config.region().cloned());
-                let named =
-                    ProfileFileCredentialsProvider::builder().configure(&provider).profile_name(profile);
-                Some(SharedCredentialsProvider::new(named.build()))
-            }
+            Some(profile) => Some(of_profile(profile, http, &config)),
         };
         let Some(provider) = provider else { return Ok(config) };
-        let checked = Checked { provider, profile: self.options.profile.clone() };
+        let checked = Checked { provider, profile: profile.clone() };
         Ok(config.into_builder().credentials_provider(SharedCredentialsProvider::new(checked)).build())
     }
 
@@ -180,6 +149,50 @@ impl Aws {
         }
         Ok(config.endpoint_url().map(str::to_owned))
     }
+}
+
+/// HTTPS by the object store's TLS, so that one is compiled; and by the proxy that the environment names, as it does.
+fn http_client() -> SharedHttpClient {
+    let tls = tls::Provider::Rustls(tls::rustls_provider::CryptoMode::Ring);
+    aws_smithy_http_client::Builder::new().build_with_connector_fn(move |settings, components| {
+        let mut connector =
+            Connector::builder().tls_provider(tls.clone()).proxy_config(ProxyConfig::from_env());
+        connector.set_connector_settings(settings.cloned());
+        if let Some(components) = components {
+            connector.set_sleep_impl(components.sleep_impl());
+        }
+        connector.build()
+    })
+}
+
+fn timeouts() -> TimeoutConfig {
+    TimeoutConfig::builder()
+        .connect_timeout(CONNECT_TIMEOUT)
+        .read_timeout(READ_TIMEOUT)
+        .operation_timeout(OPERATION_TIMEOUT)
+        .build()
+}
+
+fn check_region(region: Option<&Region>) -> Result<()> {
+    let region = region.map_or("", |region| region.as_ref());
+    if region.is_empty() {
+        return Err(Error::usage(
+            "no AWS region is set, and none is assumed: set aws.region (--region), AWS_REGION, or the region of the \
+             profile. For a server that only speaks S3, it is the name that it signs with, often us-east-1",
+        ));
+    }
+    if !region.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-') {
+        return Err(Error::usage("the AWS region is no name of one, such as eu-central-1")
+            .with("region", format_args!("{region:?}")));
+    }
+    Ok(())
+}
+
+fn of_profile(profile: &str, http: SharedHttpClient, config: &SdkConfig) -> SharedCredentialsProvider {
+    let region = config.region().cloned();
+    let around = ProviderConfig::without_region().with_http_client(http).with_region(region);
+    let named = ProfileFileCredentialsProvider::builder().configure(&around).profile_name(profile).build();
+    SharedCredentialsProvider::new(named)
 }
 
 /// Credentials that can be sent: what is not made for a header ends the SDK's clients.
@@ -220,8 +233,7 @@ impl ProvideCredentials for Checked {
 pub fn endpoint_of(text: &str) -> Result<String> {
     let wrong = || {
         Error::usage(
-            "an endpoint is http://HOST:PORT or https://HOST, and nothing else; one that is empty is \
-                                 to be unset",
+            "an endpoint is http://HOST:PORT or https://HOST, and nothing else; unset one that is empty",
         )
         .with("endpoint", format_args!("{text:?}"))
     };

@@ -8,8 +8,9 @@
 //! knows no rdkafka: it talks to sources over channels. Time is tokio's, so that a test can pause it.
 
 mod member;
+mod telling;
 
-use std::collections::{BTreeMap, HashMap, HashSet};
+use std::collections::{HashMap, HashSet};
 use std::sync::{Arc, mpsc as std_mpsc};
 
 use tokio::sync::watch;
@@ -23,9 +24,8 @@ use super::flight::{Flight, Flights, SealedAt};
 use super::frontier::Frontier;
 use super::origin::Origin;
 use super::place::Placer;
-use super::progress::{Held, Meter, Progress};
+use super::progress::{Meter, Progress};
 use super::register::{Registry, Waiting, register};
-use super::row::Reason;
 use super::specs::Specs;
 use super::target::Target;
 use crate::catalog::Catalog;
@@ -217,54 +217,6 @@ impl Pipeline {
         }
         let _ = progress.send(self.progress());
         Ok(())
-    }
-
-    /// What is done so far, and how it stands.
-    pub fn progress(&self) -> Progress {
-        let shelves = &self.placer.shelves;
-        let counts = shelves.counts;
-        let reasons = Reason::ALL.iter().zip(counts.rejected);
-        let left = |s: &SourceState| (s.stop_at.min(s.high) - s.frontier.position()).max(0) as u64;
-        let lags: BTreeMap<TopicPartition, u64> =
-            self.sources.iter().map(|(source, state)| (source.clone(), left(state))).collect();
-        Progress {
-            told_at: Some(Instant::now()),
-            rows: counts.rows,
-            rejected: counts.rejected(),
-            rejected_by: reasons.map(|(reason, count)| (reason.name(), count)).collect(),
-            skipped: counts.skipped,
-            seals: self.flights.seals(),
-            calls: self.plan.meter.calls(),
-            lag_records: (!lags.is_empty()).then(|| lags.values().sum()),
-            lags,
-            open_partitions: shelves.buffers.open() as u64,
-            buffered_bytes: (shelves.buffers.bytes() + self.flights.bytes()) as u64,
-            in_flight: self.flights.len() as u64,
-            oldest_unsealed: shelves.buffers.oldest(Instant::now()),
-            registration_backlog: self.registry.backlog() as u64,
-            held: self.held(),
-            ..self.progress.clone()
-        }
-    }
-
-    fn held(&self) -> Held {
-        let mut held = Held::default();
-        for (source, state) in &self.sources {
-            let first = state.frontier.committable();
-            let offsets = (state.frontier.position() - first).max(0) as u64;
-            if offsets == 0 {
-                continue;
-            }
-            let by = if self.flights.holds(source, first) {
-                &mut held.writing
-            } else if self.registry.holds(source, first) {
-                &mut held.registering
-            } else {
-                &mut held.buffered
-            };
-            *by += offsets;
-        }
-        held
     }
 
     async fn on_event(&mut self, event: SourceEvent) -> Result<()> {

@@ -4,6 +4,7 @@
 //! (`s3://bucket/prefix/`, `file:///dir/`, `memory:///prefix/`). Locations are literal: no byte of a key is escaped
 //! or unescaped between the catalog and the store, since engines take them so (RIG, "Location is taken literally").
 
+mod credentials;
 mod local;
 mod pages;
 mod s3;

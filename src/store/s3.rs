@@ -7,23 +7,21 @@
 use std::fmt;
 use std::ops::Range;
 use std::sync::Arc;
-use std::time::{Duration, SystemTime};
+use std::time::Duration;
 
 use async_trait::async_trait;
-use aws_credential_types::Credentials;
-use aws_credential_types::provider::{ProvideCredentials, SharedCredentialsProvider};
 use bytes::Bytes;
 use futures::stream::BoxStream;
 use futures::{StreamExt, TryStreamExt};
-use object_store::aws::{AmazonS3, AmazonS3Builder, AwsCredential, AwsCredentialProvider};
+use object_store::aws::{AmazonS3, AmazonS3Builder, AwsCredentialProvider};
 use object_store::path::Path;
 use object_store::{
-    Attribute, Attributes, ClientOptions, CopyOptions, CredentialProvider, Error, GetOptions, GetResult,
-    ListResult, MultipartUpload, ObjectMeta, ObjectStore, PutMode, PutMultipartOptions, PutOptions,
-    PutPayload, PutResult, RenameOptions, Result, RetryConfig,
+    Attribute, Attributes, ClientOptions, CopyOptions, Error, GetOptions, GetResult, ListResult,
+    MultipartUpload, ObjectMeta, ObjectStore, PutMode, PutMultipartOptions, PutOptions, PutPayload,
+    PutResult, RenameOptions, Result, RetryConfig,
 };
-use tokio::sync::Mutex;
 
+use super::credentials::Chain;
 use super::pages::NoPages;
 use crate::aws::{self, Aws};
 use crate::error::{self, Kind};
@@ -35,13 +33,6 @@ const READ_RETRIES: usize = 3;
 const READ_RETRY_FOR: Duration = Duration::from_secs(60);
 /// For one of them: a footer, a list, a piece of a file.
 const READ_TIMEOUT: Duration = Duration::from_secs(60);
-
-/// Credentials are fetched anew when they end within this; while that fails, those at hand are used to their end.
-const REFRESH_BEFORE: Duration = Duration::from_secs(300);
-/// After a try to fetch them anew, the next is not before this: some programs hand out the same ones to their end.
-const REFRESH_PAUSE: Duration = Duration::from_secs(30);
-/// How long credentials without an end are used before the chain is asked again (as AWS's SDK does).
-const KEEP_FOR: Duration = Duration::from_secs(900);
 
 /// How buckets are reached and what is asked of S3 for each file.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -109,7 +100,7 @@ impl S3Store {
                 "AWS's default chain has no credentials at all: set AWS_PROFILE or AWS_ACCESS_KEY_ID",
             )
         })?;
-        let credentials: AwsCredentialProvider = Arc::new(Chain { provider: chain, held: Mutex::default() });
+        let credentials: AwsCredentialProvider = Arc::new(Chain::new(chain));
         let Address { endpoint, style } = Address::of(bucket, &region, options, aws).await?;
         let mut builder = AmazonS3Builder::new()
             .with_bucket_name(bucket)
@@ -313,82 +304,6 @@ impl ObjectStore for S3Store {
 
     async fn rename_opts(&self, from: &Path, to: &Path, options: RenameOptions) -> Result<()> {
         self.reads.rename_opts(from, to, options).await
-    }
-}
-
-/// AWS's default chain, as object_store asks for credentials: before every request, so they are held.
-struct Chain {
-    provider: SharedCredentialsProvider,
-    held: Mutex<Option<Held>>,
-}
-
-struct Held {
-    credential: Arc<AwsCredential>,
-    refresh_at: SystemTime,
-    ends_at: Option<SystemTime>,
-}
-
-impl Held {
-    fn new(credentials: &Credentials, now: SystemTime) -> Self {
-        let ends_at = credentials.expiry();
-        let refresh_at = match ends_at {
-            Some(end) => end.checked_sub(REFRESH_BEFORE).unwrap_or(now).max(now + REFRESH_PAUSE),
-            None => now + KEEP_FOR,
-        };
-        let credential = AwsCredential {
-            key_id: credentials.access_key_id().to_owned(),
-            secret_key: credentials.secret_access_key().to_owned(),
-            token: credentials.session_token().map(str::to_owned),
-        };
-        Self { credential: Arc::new(credential), refresh_at, ends_at }
-    }
-
-    fn is_good(&self, now: SystemTime) -> bool {
-        self.ends_at.is_none_or(|end| now < end)
-    }
-}
-
-impl Chain {
-    async fn fetch(&self) -> Result<Credentials, error::Error> {
-        match tokio::time::timeout(aws::CREDENTIALS_TIMEOUT, self.provider.provide_credentials()).await {
-            Ok(fetched) => fetched.map_err(|e| aws::no_credentials(&e)),
-            Err(_) => Err(error::Error::new(
-                Kind::Store,
-                "AWS's default chain gives no credentials: what it asks does not answer",
-            )
-            .with("waited", format_args!("{} s", aws::CREDENTIALS_TIMEOUT.as_secs()))),
-        }
-    }
-}
-
-#[async_trait]
-impl CredentialProvider for Chain {
-    type Credential = AwsCredential;
-
-    async fn get_credential(&self) -> Result<Arc<AwsCredential>> {
-        #[expect(clippy::disallowed_methods, reason = "credentials end by the time of the wall")]
-        let now = SystemTime::now();
-        let mut held = self.held.lock().await;
-        if let Some(held) = held.as_ref().filter(|held| now < held.refresh_at && held.is_good(now)) {
-            return Ok(held.credential.clone());
-        }
-        match self.fetch().await {
-            Ok(credentials) => Ok(held.insert(Held::new(&credentials, now)).credential.clone()),
-            Err(e) => match held.as_mut().filter(|held| held.is_good(now)) {
-                Some(held) => {
-                    tracing::warn!(error = error::chain(&e), "cannot refresh AWS credentials yet");
-                    held.refresh_at = now + REFRESH_PAUSE;
-                    Ok(held.credential.clone())
-                }
-                None => Err(Error::Generic { store: STORE, source: e.into() }),
-            },
-        }
-    }
-}
-
-impl fmt::Debug for Chain {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("AWS's default chain")
     }
 }
 
