@@ -214,7 +214,6 @@ impl ProvideCredentials for Checked {
                 }
                 None => e,
             })?;
-            let can_be_sent = |text: &str| !text.is_empty() && text.bytes().all(|b| b.is_ascii_graphic());
             let good = can_be_sent(credentials.access_key_id())
                 && can_be_sent(credentials.secret_access_key())
                 && credentials.session_token().is_none_or(can_be_sent);
@@ -227,6 +226,11 @@ impl ProvideCredentials for Checked {
             }
         })
     }
+}
+
+/// Whether a text can be a header's value as it is.
+pub fn can_be_sent(text: &str) -> bool {
+    !text.is_empty() && text.bytes().all(|b| b.is_ascii_graphic())
 }
 
 /// An endpoint that can be asked: `http://HOST:PORT` or `https://HOST`, without a slash at its end.

@@ -2,7 +2,8 @@
 //! restarts what hangs.
 //!
 //! Every figure is of the job's own [`Progress`], as it told it last, so that a scrape and the job's summary cannot
-//! disagree; `ticklake_told_seconds` is how long ago that was. Labels are topics, their partitions and closed lists of words: their number does not grow with symbols.
+//! disagree; `ticklake_told_seconds` is how long ago that was. Labels are topics, their partitions and closed lists of
+//! words: their number does not grow with symbols.
 
 use std::fmt;
 use std::net::SocketAddr;

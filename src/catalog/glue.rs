@@ -322,30 +322,25 @@ impl Catalog for GlueCatalog {
         }
         let found = self.find(name).await?.ok_or_else(|| no_table(name))?;
         let columns = found.partition_keys.as_ref().map_or(0, Vec::len);
-        let fits = |partition: &Partition| {
-            partition.values.len() == columns && partition.location.starts_with("s3://")
-        };
-        let (fit, others): (Vec<_>, Vec<_>) =
-            partitions.iter().enumerate().partition(|(_, partition)| fits(partition));
-        let mut answers: Vec<Option<Registered>> = partitions.iter().map(|_| None).collect();
-        for (i, partition) in others {
-            answers[i] = Some(Registered::Failed(match partition.values.len() == columns {
-                true => table::not_on_s3(name, &partition.location),
-                false => wrong_count(name, &partition.values, columns),
-            }));
-        }
+        let refused: Vec<Option<Error>> = partitions
+            .iter()
+            .map(|Partition { values, location }| match values.len() == columns {
+                false => Some(wrong_count(name, values, columns)),
+                true => (!location.starts_with("s3://")).then(|| table::not_on_s3(name, location)),
+            })
+            .collect();
+        let taken = partitions.iter().zip(&refused).filter(|(_, refused)| refused.is_none());
         let inputs: Vec<PartitionInput> =
-            fit.iter().map(|(_, partition)| table::partition_input(partition, &found)).collect();
+            taken.map(|(partition, _)| table::partition_input(partition, &found)).collect();
         let batches: Vec<_> =
             inputs.chunks(BATCH).map(|batch| self.create_batch(name, batch.to_vec())).collect();
         let created: Vec<_> = futures::stream::iter(batches).buffered(BATCHES).try_collect().await?;
-        for ((i, _), answer) in fit.into_iter().zip(created.into_iter().flatten()) {
-            answers[i] = Some(answer);
-        }
-        Ok(answers
-            .into_iter()
-            .map(|answer| answer.expect("each partition is in one of the batches"))
-            .collect())
+        let mut created = created.into_iter().flatten();
+        let answers = refused.into_iter().map(|refused| match refused {
+            Some(e) => Registered::Failed(e),
+            None => created.next().expect("each partition that is taken has an answer"),
+        });
+        Ok(answers.collect())
     }
 }
 

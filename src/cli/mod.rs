@@ -94,8 +94,8 @@ impl Cli {
         let mut flags = self.globals.flags()?;
         match &self.command {
             Command::Ingest(args) => flags.extend(args.flags()),
-            Command::Query(args) => flags.extend(args.flags()),
-            Command::Preview(args) => flags.extend(args.flags()),
+            Command::Query(args) => flags.extend(args.engine.flags()),
+            Command::Preview(args) => flags.extend(args.engine.flags()),
             _ => {}
         }
         Config::load(self.globals.config.as_deref(), std::env::vars_os(), flags)

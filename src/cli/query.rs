@@ -24,7 +24,7 @@ pub struct QueryArgs {
     #[arg(short, long)]
     file: Option<PathBuf>,
     #[command(flatten)]
-    engine: EngineArgs,
+    pub engine: EngineArgs,
     #[command(flatten)]
     output: OutputArgs,
 }
@@ -37,13 +37,13 @@ pub struct PreviewArgs {
     #[arg(long, default_value_t = 10, value_name = "N")]
     limit: usize,
     #[command(flatten)]
-    engine: EngineArgs,
+    pub engine: EngineArgs,
     #[command(flatten)]
     output: OutputArgs,
 }
 
 #[derive(Debug, Args)]
-struct EngineArgs {
+pub struct EngineArgs {
     /// What runs the query: this process, or AWS Athena over Glue's catalog
     #[arg(long, value_enum, default_value_t = EngineArg::Local)]
     engine: EngineArg,
@@ -65,7 +65,8 @@ enum EngineArg {
 }
 
 impl EngineArgs {
-    fn flags(&self) -> Vec<Flag> {
+    /// Those that are settings.
+    pub fn flags(&self) -> Vec<Flag> {
         let settings = [
             setting("--workgroup", "athena.workgroup", &self.workgroup),
             setting("--database", "athena.database", &self.database),
@@ -90,20 +91,6 @@ impl EngineArgs {
                 Arc::new(AthenaEngine::open(settings.athena.options(), &aws).await?)
             }
         })
-    }
-}
-
-impl QueryArgs {
-    /// Those that are settings.
-    pub fn flags(&self) -> Vec<Flag> {
-        self.engine.flags()
-    }
-}
-
-impl PreviewArgs {
-    /// Those that are settings.
-    pub fn flags(&self) -> Vec<Flag> {
-        self.engine.flags()
     }
 }
 

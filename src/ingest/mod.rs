@@ -253,13 +253,14 @@ async fn begin(
     let specs = Arc::new(Specs::new(&targets[0].folder, &job.ddl, spec)?);
     let meter = Arc::new(Meter::default());
     // Both are looked at before one is made.
+    let mut seen = Vec::with_capacity(targets.len());
     for target in &targets {
-        let look = || target.must_fit(&*job.catalog, &job.stores);
-        retried_at_start("look at the table in the catalog", look).await?;
+        let look = || target.look(&*job.catalog, &job.stores);
+        seen.push(retried_at_start("look at the table in the catalog", look).await?);
     }
-    for target in &targets {
-        let entered =
-            retried_at_start("enter the table into the catalog", || target.enter(&*job.catalog)).await?;
+    for (target, seen) in targets.iter().zip(seen) {
+        let enter = || target.enter(&*job.catalog, &job.stores, seen);
+        let entered = retried_at_start("enter the table into the catalog", enter).await?;
         if !entered.partitions.is_empty() {
             let partitions = entered.partitions.len();
             tracing::info!(table = %target.name, partitions, "registering the partitions that are there");

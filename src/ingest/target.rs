@@ -30,6 +30,15 @@ const REGISTERED: &str = "_ticklake/registered";
 /// It goes into the metadata of committed offsets.
 const ID_BYTES_MAX: usize = 64;
 
+/// What the catalog has of a table.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Seen {
+    Nothing,
+    /// Without partitions.
+    Table,
+    Partitions,
+}
+
 /// What a table's catalog may lack.
 #[derive(Debug)]
 pub(super) struct Entered {
@@ -76,35 +85,35 @@ pub(super) async fn targets(job: &Job, spec: &Spec) -> Result<[Arc<Target>; 2]> 
 }
 
 impl Target {
-    /// Refuses a table that the catalog has otherwise: with other columns, or with its partitions at another place.
-    pub async fn must_fit(&self, catalog: &dyn Catalog, stores: &Stores) -> Result<()> {
-        let Some(theirs) = catalog.table(&self.name).await? else { return Ok(()) };
+    /// Looks at what the catalog has. A table that it has otherwise is refused: with other columns, or with its
+    /// partitions at another place.
+    pub async fn look(&self, catalog: &dyn Catalog, stores: &Stores) -> Result<Seen> {
+        let Some(theirs) = catalog.table(&self.name).await? else {
+            warn_of_projection(&self.ddl);
+            return Ok(Seen::Nothing);
+        };
         check_columns(&self.ddl, &theirs)?;
-        match &theirs.location {
-            Some(location) if catalog.has_partitions(&self.name).await? => {
-                self.must_be_at(stores.open(location).await?.location())
-            }
-            _ => Ok(()),
+        warn_of_projection(&theirs);
+        if !catalog.has_partitions(&self.name).await? {
+            return Ok(Seen::Table);
         }
+        if let Some(location) = &theirs.location {
+            self.must_be_at(stores.open(location).await?.location())?;
+        }
+        Ok(Seen::Partitions)
     }
 
     /// Makes the table in the catalog where it is not there, and gives the partitions that have files and may not be
-    /// registered: a table that was dropped from the catalog, or is new to it, is to be seen whole.
-    pub async fn enter(&self, catalog: &dyn Catalog) -> Result<Entered> {
-        // Looked for first: who may not make tables may write into one that is there.
-        let mut theirs = catalog.table(&self.name).await?;
-        if theirs.is_none() && !catalog.create_table(&self.ddl).await? {
-            theirs = catalog.table(&self.name).await?; // another writer was quicker
-        }
+    /// registered: a table that was dropped from the catalog, or is new to it, is to be seen whole. (A table that is
+    /// there is not made again: who may not make tables may write into it.)
+    pub async fn enter(&self, catalog: &dyn Catalog, stores: &Stores, seen: Seen) -> Result<Entered> {
+        let seen = match seen {
+            // Another writer was quicker.
+            Seen::Nothing if !catalog.create_table(&self.ddl).await? => self.look(catalog, stores).await?,
+            seen => seen,
+        };
         let note = catalog.incarnation(&self.name).await?.map(|made| format!("{}-{made}", self.name));
-        warn_of_projection(theirs.as_ref().unwrap_or(&self.ddl));
-        if let Some(theirs) = &theirs {
-            check_columns(&self.ddl, theirs)?;
-        }
-        if theirs.is_some()
-            && catalog.has_partitions(&self.name).await?
-            && self.is_noted(note.as_deref()).await?
-        {
+        if seen == Seen::Partitions && self.is_noted(note.as_deref()).await? {
             return Ok(Entered { partitions: Vec::new(), note: None });
         }
         Ok(Entered { partitions: self.with_files().await?, note })
@@ -210,9 +219,8 @@ fn check_columns(ours: &Ddl, theirs: &Ddl) -> Result<()> {
     Ok(())
 }
 
-/// Athena then computes the partitions, and does not look at those that are registered (FACTS 3.10).
 fn warn_of_projection(ddl: &Ddl) {
-    if ddl.property("projection.enabled").is_some_and(|value| value.eq_ignore_ascii_case("true")) {
+    if ddl.is_projected() {
         tracing::warn!(
             table = %ddl.name,
             "the table has projection.enabled: Athena then sees the partitions that its projection computes, not those \

@@ -84,10 +84,7 @@ impl S3Store {
     pub(super) async fn open(bucket: &str, options: &S3Options, aws: &Aws) -> error::Result<Self> {
         check_bucket(bucket)?;
         for (name, text) in [("s3.kms_key", &options.kms_key), ("s3.storage_class", &options.storage_class)] {
-            if text
-                .as_ref()
-                .is_some_and(|text| text.is_empty() || !text.bytes().all(|b| b.is_ascii_graphic()))
-            {
+            if text.as_ref().is_some_and(|text| !aws::can_be_sent(text)) {
                 return Err(error::Error::usage(format!(
                     "the setting {name} is letters, digits and signs of ASCII"
                 )));
@@ -139,10 +136,6 @@ impl S3Store {
             creates: client(once, options.timeout)?,
             attributes,
         })
-    }
-
-    fn no_bucket(&self, error: Error) -> Error {
-        no_bucket(&self.bucket, error)
     }
 }
 
@@ -257,7 +250,7 @@ impl ObjectStore for S3Store {
         }
         let opts = PutOptions { attributes: self.attributes.clone(), ..opts };
         let created = self.creates.put_opts(location, payload, opts).await;
-        created.map_err(|e| self.no_bucket(dropped(e)))
+        created.map_err(|e| no_bucket(&self.bucket, dropped(e)))
     }
 
     async fn put_multipart_opts(
@@ -295,7 +288,7 @@ impl ObjectStore for S3Store {
     }
 
     async fn list_with_delimiter(&self, prefix: Option<&Path>) -> Result<ListResult> {
-        self.reads.list_with_delimiter(prefix).await.map_err(|e| self.no_bucket(e))
+        self.reads.list_with_delimiter(prefix).await.map_err(|e| no_bucket(&self.bucket, e))
     }
 
     async fn copy_opts(&self, from: &Path, to: &Path, options: CopyOptions) -> Result<()> {

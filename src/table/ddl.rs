@@ -67,6 +67,11 @@ impl Ddl {
     pub fn property(&self, key: &str) -> Option<&str> {
         self.properties.iter().find(|p| p.key == key).map(|p| p.value.as_str())
     }
+
+    /// Whether Athena computes the table's partitions, and does not look at those that are registered (FACTS 3.10).
+    pub fn is_projected(&self) -> bool {
+        self.property("projection.enabled").is_some_and(|value| value.eq_ignore_ascii_case("true"))
+    }
 }
 
 /// Reads a type alone, as a catalog keeps it: `array<struct<a:int>>`.

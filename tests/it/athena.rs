@@ -64,14 +64,18 @@ impl Athena {
     }
 
     async fn run(&self, arguments: &[&str]) -> Output {
-        let mut command = self.command(arguments);
-        tokio::task::spawn_blocking(move || command.output().unwrap()).await.unwrap()
+        output(self.command(arguments)).await
     }
 
     fn asked(&self, operation: &str) -> Vec<Value> {
         let script = self.script.lock().unwrap();
         script.asked.iter().filter(|(name, _)| name == operation).map(|(_, body)| body.clone()).collect()
     }
+}
+
+/// Runs a command to its end, beside the server.
+async fn output(mut command: Command) -> Output {
+    tokio::task::spawn_blocking(move || command.output().unwrap()).await.unwrap()
 }
 
 async fn answer(State(athena): State<Athena>, headers: HeaderMap, body: String) -> Response {
@@ -383,7 +387,7 @@ async fn credentials_that_are_not_there_are_named_with_the_way_to_them() {
         command.env(name, file);
     }
     command.env_remove("AWS_ACCESS_KEY_ID").env_remove("AWS_SECRET_ACCESS_KEY");
-    let done = tokio::task::spawn_blocking(move || command.output().unwrap()).await.unwrap();
+    let done = output(command).await;
     assert_eq!(done.status.code(), Some(1), "{done:?}");
     assert!(text(&done.stderr).contains("no AWS credentials: set AWS_PROFILE"), "{done:?}");
 }
@@ -401,7 +405,7 @@ async fn a_profile_that_is_named_is_above_keys_of_the_environment() {
     .unwrap();
     let mut command = athena.command(&["query", "--engine", "athena", "--profile", "lake", "SELECT 1"]);
     command.env("AWS_CONFIG_FILE", &file).env_remove("AWS_REGION");
-    let done = tokio::task::spawn_blocking(move || command.output().unwrap()).await.unwrap();
+    let done = output(command).await;
     assert!(done.status.success(), "{done:?}");
     let script = athena.script.lock().unwrap();
     assert!(
@@ -432,7 +436,7 @@ async fn what_cannot_be_sent_is_an_error_and_no_panic() {
     ] {
         let mut command = athena.command(&["query", "--engine", "athena", "SELECT 1"]);
         command.env(name, value);
-        let done = tokio::task::spawn_blocking(move || command.output().unwrap()).await.unwrap();
+        let done = output(command).await;
         assert_eq!(done.status.code(), Some(code), "{name}={value:?}: {done:?}");
         assert!(text(&done.stderr).contains(words), "{name}={value:?}: {done:?}");
     }
@@ -474,7 +478,7 @@ async fn a_region_that_nobody_set_is_an_error() {
     let athena = Athena::start(script([], [])).await;
     let mut command = athena.command(&["query", "--engine", "athena", "SELECT 1"]);
     command.env_remove("AWS_REGION").env("AWS_CONFIG_FILE", "/dev/null");
-    let done = tokio::task::spawn_blocking(move || command.output().unwrap()).await.unwrap();
+    let done = output(command).await;
     assert_eq!(done.status.code(), Some(2), "{done:?}");
     assert!(text(&done.stderr).contains("no AWS region is set"), "{done:?}");
 }

@@ -10,6 +10,7 @@ import pytest
 
 import bars
 import feed
+import freshness
 import readers
 from conftest import SCHEMAS
 from faulty_s3 import faulty_s3, overwriting_s3
@@ -20,9 +21,6 @@ from wait import until
 
 TICKS = 200_000
 SENT_A_SECOND = 20_000
-FLUSH_AGE_SECONDS = 2
-# A seal, a put, a registration and Trino's own plan, of a debug build on a busy machine.
-GRACE_SECONDS = 6
 
 
 @pytest.fixture(scope="module")
@@ -131,21 +129,11 @@ def test_trino_finds_the_reference_csv(indices, trino):
 
 def test_rows_show_up_in_trino_within_the_flush_age(cluster, cloud_table, trino, measured):
     topic = cluster.topic("cloud-fresh", 4)
-    daemon = cloud_table.start("daemon", topic, "--flush-age", f"{FLUSH_AGE_SECONDS}s")
-    until("the daemon has the partitions", lambda: cluster.assigned(cloud_table.group) == [4], 30, [daemon])
-    ticks = feed.ticks(120, symbols=40)
-    latencies = []
-    for sent in range(0, len(ticks), 40):
-        cluster.send(topic, (tick.record() for tick in ticks[sent:sent + 40]))
-        begin = time.monotonic()
-        count = f"SELECT count(*) FROM {cloud_table.name}"
-        until("Trino sees the rows", lambda: trino.query(count) == [(sent + 40,)], 30, [daemon])
-        latencies.append(time.monotonic() - begin)
-    daemon.stop()
+    count = f"SELECT count(*) FROM {cloud_table.name}"
+    ticks, latencies = freshness.measure(cluster, cloud_table, topic, lambda: trino.query(count)[0][0])
     assert readers.by_trino(trino, cloud_table) == feed.summaries(ticks)
-    measured("freshness in Trino: rows are visible " + ", ".join(f"{s:.1f} s" for s in latencies)
-             + f" after they were acknowledged (flush age {FLUSH_AGE_SECONDS} s)")
-    assert max(latencies) < FLUSH_AGE_SECONDS + GRACE_SECONDS
+    measured("freshness in Trino: " + freshness.said(latencies))
+    assert max(latencies) < freshness.FLUSH_AGE_SECONDS + freshness.GRACE_SECONDS
 
 
 def test_a_steady_stream_asks_glue_nothing(cluster, cloud_table, glue):

@@ -8,32 +8,19 @@ import time
 import pytest
 
 import feed
+import freshness
 import readers
 from program import SHORT_SESSION, Table
 from server import free_ports
 from wait import until
 
-FLUSH_AGE_SECONDS = 2
-# A seal, a write, a commit of SQLite and a start of `ticklake query`, all of a debug build on a busy machine.
-GRACE_SECONDS = 6
-
 
 def test_rows_are_visible_within_the_flush_age(cluster, ticks_table, measured):
     topic = cluster.topic("fresh", 4)
-    daemon = ticks_table.start("daemon", topic, "--flush-age", f"{FLUSH_AGE_SECONDS}s")
-    until("the daemon has the partitions", lambda: cluster.assigned(ticks_table.group) == [4], 30, [daemon])
-    ticks = feed.ticks(120, symbols=40)
-    latencies = []
-    for sent in range(0, len(ticks), 40):
-        cluster.send(topic, (tick.record() for tick in ticks[sent:sent + 40]))
-        begin = time.monotonic()
-        until("the rows are visible", lambda: visible(ticks_table) == sent + 40, 30, [daemon])
-        latencies.append(time.monotonic() - begin)
-    daemon.stop()
+    ticks, latencies = freshness.measure(cluster, ticks_table, topic, lambda: visible(ticks_table))
     assert readers.by_ticklake(ticks_table) == feed.summaries(ticks)
-    measured("freshness: rows are visible " + ", ".join(f"{s:.1f} s" for s in latencies)
-             + f" after they were acknowledged (flush age {FLUSH_AGE_SECONDS} s)")
-    assert max(latencies) < FLUSH_AGE_SECONDS + GRACE_SECONDS
+    measured("freshness: " + freshness.said(latencies))
+    assert max(latencies) < freshness.FLUSH_AGE_SECONDS + freshness.GRACE_SECONDS
 
 
 def visible(table: Table) -> int:

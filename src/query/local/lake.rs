@@ -13,7 +13,7 @@ use super::CATALOG;
 use super::scan::LakeTable;
 use crate::catalog::Catalog;
 use crate::store::Stores;
-use crate::table::TableName;
+use crate::table::{Ddl, TableName};
 
 /// The catalog as one query sees it.
 #[derive(Clone, Debug)]
@@ -86,9 +86,7 @@ impl SchemaProvider for Database {
             }
             found => found.map_err(external)?,
         };
-        if let Some(ddl) = &ddl
-            && ddl.property("projection.enabled").is_some_and(|value| value.eq_ignore_ascii_case("true"))
-        {
+        if ddl.as_ref().is_some_and(Ddl::is_projected) {
             tracing::warn!(
                 table = %name,
                 "the table has projection.enabled: Athena computes its partitions, and here are only those in the catalog"
