@@ -41,6 +41,9 @@ pub struct IngestArgs {
     /// 2026-11-22T13:30:00Z [default: beginning]
     #[arg(long, value_name = "START")]
     from: Option<String>,
+    /// Where retention has removed records before they were read: stop, or skip them and note the gap [default: stop]
+    #[arg(long, value_name = "stop|skip")]
+    lost_records: Option<String>,
     /// Begins new chains of files, for a topic made anew under its old name [default: 0]
     #[arg(long, value_name = "N")]
     source_epoch: Option<String>,
@@ -90,6 +93,7 @@ impl IngestArgs {
             setting("--location", "ingest.location", &self.location),
             setting("--group", "ingest.group", &self.group),
             setting("--from", "ingest.from", &self.from),
+            setting("--lost-records", "ingest.lost_records", &self.lost_records),
             setting("--source-epoch", "ingest.source_epoch", &self.source_epoch),
             setting("--flush-rows", "ingest.flush_rows", &self.flush_rows),
             setting("--flush-bytes", "ingest.flush_bytes", &self.flush_bytes),
@@ -148,6 +152,7 @@ async fn job(args: &IngestArgs, settings: &Settings) -> Result<Job> {
         stores,
         catalog,
         from: ours.from,
+        lost: ours.lost_records,
         until_end: args.until_end,
         source_epoch: ours.source_epoch,
         limits: ours.limits(),

@@ -18,7 +18,7 @@ pub use show::Entry;
 
 use crate::aws::AwsOptions;
 use crate::catalog::GlueOptions;
-use crate::ingest::{From, Limits};
+use crate::ingest::{From, Limits, Lost};
 use crate::query::AthenaOptions;
 use crate::store::{Addressing, S3Options};
 
@@ -122,6 +122,9 @@ pub struct Ingest {
     pub group: Option<String>,
     #[serde(with = "values::start")]
     pub from: From,
+    /// What is done where retention was quicker than the group.
+    #[serde(with = "values::lost")]
+    pub lost_records: Lost,
     #[serde(with = "values::number")]
     pub source_epoch: u32,
     #[serde(with = "values::number")]
@@ -248,6 +251,7 @@ impl Default for Ingest {
             location: None,
             group: None,
             from: From::Beginning,
+            lost_records: Lost::Stop,
             source_epoch: 0,
             flush_rows: limits.flush_rows,
             flush_bytes: limits.flush_bytes,

@@ -203,6 +203,29 @@ pub(super) mod addressing {
     }
 }
 
+/// `stop` or `skip`.
+pub(super) mod lost {
+    use serde::de::Error;
+    use serde::{Deserializer, Serializer};
+
+    use crate::ingest::Lost;
+
+    pub fn serialize<S: Serializer>(value: &Lost, s: S) -> Result<S::Ok, S::Error> {
+        s.serialize_str(match value {
+            Lost::Stop => "stop",
+            Lost::Skip => "skip",
+        })
+    }
+
+    pub fn deserialize<'de, D: Deserializer<'de>>(d: D) -> Result<Lost, D::Error> {
+        match super::read(d)?.as_str() {
+            "stop" => Ok(Lost::Stop),
+            "skip" => Ok(Lost::Skip),
+            text => Err(D::Error::custom(format!("'{text}' is not what to do: write stop or skip"))),
+        }
+    }
+}
+
 /// A list, or its names with commas between.
 pub(super) mod names {
     use figment::value::Value;

@@ -18,7 +18,7 @@ use tokio::time::{Instant, MissedTickBehavior, interval};
 
 use crate::catalog::{Catalog, LocalCatalog};
 use crate::error::{Error, Kind, Result};
-use crate::ingest::{self, From, Limits};
+use crate::ingest::{self, From, Limits, Lost};
 use crate::kafka::{Cluster, Connection};
 use crate::produce::{self, MissingTopic, Repeat, Simulation, Source};
 use crate::query::{self, Engine, Format, LocalEngine};
@@ -154,6 +154,7 @@ fn ingest_job(
         stores,
         catalog,
         from: From::Beginning,
+        lost: Lost::Stop,
         until_end: false,
         source_epoch: 0,
         limits: Limits { flush_age: FLUSH_AGE, ..Limits::default() },

@@ -17,7 +17,7 @@ use crate::kafka::TopicPartition;
 use crate::table::{ColumnType, PartitionKey};
 
 /// Which of the job's two tables.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub(super) enum Side {
     Rows,
     Rejected,

@@ -86,6 +86,7 @@ pub struct Job {
     pub stores: Stores,
     pub catalog: Arc<dyn Catalog>,
     pub from: From,
+    pub lost: Lost,
     /// Stop at the end that was found at the start.
     pub until_end: bool,
     /// Above 0 it begins new chains: for a topic made anew under an old name.
@@ -101,6 +102,14 @@ pub enum From {
     Offset(i64),
     /// The first record at or after this time: milliseconds since the epoch.
     Time(i64),
+}
+
+/// What a source does whose next records retention has removed before they were read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Lost {
+    Stop,
+    /// Go on with the first that is there. What is missing is noted in `_ticklake/gaps/`.
+    Skip,
 }
 
 /// Every limit of a job.
@@ -177,6 +186,21 @@ impl Default for Limits {
 /// It is heavy on the CPU: drive it by `block_on` on a thread of its own, in a runtime with worker threads.
 pub async fn run(
     job: Job,
+    stop: watch::Receiver<bool>,
+    progress: watch::Sender<Progress>,
+) -> Result<Progress> {
+    let start = |job: &Job, spec: &Spec| {
+        let (to_job, from_sources) = source::channels();
+        Ok((start_sources(job, spec, to_job)?, from_sources))
+    };
+    run_with(job, start, stop, progress).await
+}
+
+/// As [`run`], with sources of the caller's: how a simulation reads. They are started when all that needs no Kafka was
+/// found to be right.
+pub async fn run_with(
+    job: Job,
+    start: impl FnOnce(&Job, &Spec) -> Result<(Vec<Source>, FromSources)>,
     mut stop: watch::Receiver<bool>,
     progress: watch::Sender<Progress>,
 ) -> Result<Progress> {
@@ -191,13 +215,13 @@ pub async fn run(
     }
     let spec = Spec::from_ddl(&job.ddl)?;
     let targets = targets(&job, &spec).await?;
-    let (to_job, mut from_sources) = source::channels();
-    let sources = start_sources(&job, &spec, to_job)?;
+    let (sources, mut from_sources) = start(&job, &spec)?;
     let ran = async {
         let Some(found) = find(&sources, &mut from_sources, &mut stop).await? else {
             return Ok(None); // stopped before it began
         };
         let mut pipeline = tokio::select! {
+            biased;
             begun = begin(&job, &spec, targets, found, &sources) => begun?,
             _ = stop.wait_for(|stop| *stop) => return Ok(None),
         };
@@ -282,6 +306,7 @@ async fn begin(
         specs,
         epoch: job.source_epoch,
         from: job.from,
+        lost: job.lost,
         until_end: job.until_end,
         limits: job.limits,
         ends: found.into_iter().flat_map(|found| found.ends).collect(),
@@ -321,6 +346,7 @@ async fn find(
     let mut topics = Vec::with_capacity(sources.len());
     for _ in sources {
         let event = tokio::select! {
+            biased;
             event = from.events.recv() => event,
             _ = stop.wait_for(|stop| *stop) => return Ok(None),
         };
@@ -353,7 +379,7 @@ async fn finish(
 ) -> Result<()> {
     let mut pending = HashSet::new();
     for source in &sources {
-        let commits = pipeline.last_commits(&source.topic);
+        let commits = pipeline.commits(&source.topic);
         pending.extend(commits.iter().map(|commit| commit.source.clone()));
         let _ = source.commands.send(SourceCommand::Stop(commits)); // one that is gone says why by its last event
     }

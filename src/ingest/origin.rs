@@ -12,7 +12,7 @@ use serde::{Deserialize, Serialize};
 use super::chain::{ChainSource, Footer};
 use crate::error::{Error, Kind, Result};
 use crate::kafka::Found;
-use crate::store::{Create, Folder};
+use crate::store::Folder;
 
 /// What this run writes into the footers of its links.
 #[derive(Clone, Debug)]
@@ -64,13 +64,10 @@ pub(super) async fn admit(table: &Folder, found: &Found, epoch: u32) -> Result<(
     let text = serde_json::to_string(&ours).map_err(|e| {
         Error::new(Kind::Store, "cannot write the note of a topic").with("at", at()).because(e)
     })?;
-    if folder.create(&name, text.into()).await? == Create::Created {
-        return Ok(());
-    }
+    let text = folder.note(&name, text.into()).await?;
     let damaged = || {
         Error::new(Kind::Store, "the note of a topic cannot be read: it is empty or damaged").with("at", at())
     };
-    let text = folder.read(&name).await?.ok_or_else(damaged)?;
     let theirs: Note = serde_json::from_slice(&text).map_err(|e| damaged().because(e))?;
     must_be_same(&theirs.cluster, &ours.cluster, &theirs.topic_id, &ours.topic_id)
         .map_err(|e| e.with("topic", &found.topic).with("noted in", at()))

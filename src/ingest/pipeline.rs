@@ -8,9 +8,10 @@
 //! knows no rdkafka: it talks to sources over channels. Time is tokio's, so that a test can pause it.
 
 mod member;
+mod takeover;
 mod telling;
 
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::{Arc, mpsc as std_mpsc};
 
 use tokio::sync::watch;
@@ -57,18 +58,19 @@ pub(super) struct Plan {
     pub lake: String,
     pub epoch: u32,
     pub from: super::From,
+    pub lost: super::Lost,
     pub until_end: bool,
     pub limits: Limits,
     /// The high watermarks of the sources that held records at the start.
-    pub ends: HashMap<TopicPartition, i64>,
+    pub ends: BTreeMap<TopicPartition, i64>,
     /// How to reach each topic's source.
-    pub commands: HashMap<String, std_mpsc::Sender<SourceCommand>>,
+    pub commands: BTreeMap<String, std_mpsc::Sender<SourceCommand>>,
 }
 
 pub(super) struct Pipeline {
     plan: Plan,
     placer: Placer,
-    sources: HashMap<TopicPartition, SourceState>,
+    sources: BTreeMap<TopicPartition, SourceState>,
     /// Numbers sources in the buffers' keys.
     numbers: HashMap<TopicPartition, u32>,
     /// Committed offsets that were confirmed. They stay when a source is revoked, as its last confirmation comes then.
@@ -146,7 +148,7 @@ impl Pipeline {
             registry: Registry::new(plan.limits.catalog_ttl),
             plan,
             placer,
-            sources: HashMap::new(),
+            sources: BTreeMap::new(),
             numbers: HashMap::new(),
             confirmed: HashMap::new(),
             asked: HashSet::new(),
@@ -176,6 +178,9 @@ impl Pipeline {
             if *stop.borrow() && self.has_no_deadline() {
                 info!("stopping: sealing, writing, registering and committing what was read");
                 self.drain(Some(self.plan.limits.drain_deadline));
+            }
+            if self.draining.is_some() && self.has_no_deadline() && !self.is_at_the_end() {
+                self.draining = None; // a source came back, from before its end
             }
             if self.draining.is_none() && self.is_at_the_end() {
                 // A batch of a few records is all there is to judge by.

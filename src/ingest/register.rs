@@ -2,7 +2,7 @@
 //!
 //! What is known expires, so that a partition dropped under a running job is registered again (DESIGN §3.13).
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::time::Duration;
 
 use tokio::time::Instant;
@@ -34,12 +34,13 @@ pub(super) struct Waiting {
 pub(super) struct Registry {
     ttl: Duration,
     known: HashMap<(Side, PartitionKey), Instant>,
-    waiting: HashMap<(Side, PartitionKey), Vec<Waiting>>,
+    /// In order, so that what is asked of the catalog does not depend on a hash.
+    waiting: BTreeMap<(Side, PartitionKey), Vec<Waiting>>,
 }
 
 impl Registry {
     pub fn new(ttl: Duration) -> Self {
-        Self { ttl, known: HashMap::new(), waiting: HashMap::new() }
+        Self { ttl, known: HashMap::new(), waiting: BTreeMap::new() }
     }
 
     pub fn is_known(&self, side: Side, partition: &PartitionKey, now: Instant) -> bool {

@@ -7,7 +7,6 @@
 use std::collections::HashSet;
 use std::sync::Mutex;
 
-use super::start::CommitMark;
 use crate::error::{Error, Kind, Result};
 use crate::kafka::TopicPartition;
 use crate::store::Folder;
@@ -34,7 +33,7 @@ impl Specs {
 
     /// Keeps the job's DDL, before anything is written under it and after it was found to be allowed.
     pub async fn record(&self) -> Result<()> {
-        self.folder.create(&file_name(&self.hash), self.ddl.clone().into()).await.map(|_| ())
+        self.folder.note(&file_name(&self.hash), self.ddl.clone().into()).await.map(|_| ())
     }
 
     /// Whether rows of the job's spec may follow those of every spec that ever wrote to the table: what holds where
@@ -51,17 +50,8 @@ impl Specs {
         Ok(others)
     }
 
-    /// Whether the job's spec may go on where another one ended. A value that does not fit an added column makes a
-    /// rejected record of a row, so no record may have been written under both: the last run must have ended clean.
-    pub async fn take_over(&self, mark: &CommitMark) -> Result<()> {
-        self.follow(&mark.spec).await?;
-        if mark.spec == self.hash || mark.clean {
-            return Ok(());
-        }
-        Err(self.cut_off(&mark.spec))
-    }
-
-    fn cut_off(&self, hash: &str) -> Error {
+    /// Refuses to go on where records that were written under another spec would be read again.
+    pub fn cut_off(&self, hash: &str) -> Error {
         Error::new(
             Kind::Protocol,
             "the last run under another DDL was cut off, and its records could get another fate when they are read \

@@ -17,16 +17,13 @@ pub(super) struct CommitMark {
     pub topic_id: String,
     pub epoch: u32,
     pub spec: String,
-    /// No link of the source ends beyond the offset: its writer had nothing on its way when it left.
-    pub clean: bool,
 }
 
 impl CommitMark {
     pub fn print(&self) -> String {
-        let Self { table, lake, cluster, topic_id, epoch, spec, clean } = self;
+        let Self { table, lake, cluster, topic_id, epoch, spec } = self;
         format!(
-            "ticklake/1 table={table} lake={lake} cluster={cluster} topic_id={topic_id} epoch={epoch} spec={spec} \
-             clean={clean}"
+            "ticklake/1 table={table} lake={lake} cluster={cluster} topic_id={topic_id} epoch={epoch} spec={spec}"
         )
     }
 
@@ -42,7 +39,6 @@ impl CommitMark {
             topic_id: next("topic_id")?,
             epoch: next("epoch")?.parse().ok()?,
             spec: next("spec")?,
-            clean: next("clean")? == "true",
         })
     }
 
@@ -61,6 +57,8 @@ impl CommitMark {
 pub(super) enum Start {
     /// At the group's committed offset.
     Committed { offset: i64, mark: CommitMark },
+    /// Where the log begins now, beyond the group's committed offset `from`: the records between are gone.
+    Lost { offset: i64, from: i64, mark: CommitMark },
     /// At the log's beginning.
     Beginning { offset: i64 },
     /// Where the user said: the records before it are skipped on purpose.
@@ -70,22 +68,26 @@ pub(super) enum Start {
 impl Start {
     pub fn offset(&self) -> i64 {
         match self {
-            Self::Committed { offset, .. } | Self::Beginning { offset } | Self::Skip { offset, .. } => {
-                *offset
-            }
+            Self::Committed { offset, .. }
+            | Self::Lost { offset, .. }
+            | Self::Beginning { offset }
+            | Self::Skip { offset, .. } => *offset,
         }
     }
 }
 
 /// Where an offered source starts.
 pub(super) fn start(offer: &Offer, from: From, ours: &CommitMark) -> Start {
+    let low = offer.low_watermark;
     if let Some((offset, metadata)) = &offer.committed
         && let Some(mark) = CommitMark::parse(metadata)
         && ours.trusts(&mark)
     {
-        return Start::Committed { offset: *offset, mark };
+        return match *offset < low {
+            true => Start::Lost { offset: low, from: *offset, mark },
+            false => Start::Committed { offset: *offset, mark },
+        };
     }
-    let low = offer.low_watermark;
     let wanted = match from {
         From::Beginning => low,
         From::Latest => offer.high_watermark,
@@ -108,7 +110,6 @@ mod tests {
             topic_id: String::new(),
             epoch: 0,
             spec: "s1".into(),
-            clean: true,
         }
     }
 
@@ -126,6 +127,12 @@ mod tests {
     fn our_own_commit_is_trusted() {
         let ours = offer(Some((42, mark().print())));
         assert_eq!(start(&ours, From::Latest, &mark()), Start::Committed { offset: 42, mark: mark() });
+    }
+
+    #[test]
+    fn what_is_below_the_log_is_lost() {
+        let ours = offer(Some((4, mark().print())));
+        assert_eq!(start(&ours, From::Beginning, &mark()), Start::Lost { offset: 10, from: 4, mark: mark() });
     }
 
     #[test]

@@ -14,7 +14,7 @@ use super::encode::Encoder;
 use super::rejected;
 use crate::catalog::Catalog;
 use crate::error::{Error, Kind, Result};
-use crate::store::{Create, Folder, Stores};
+use crate::store::{Folder, Stores};
 use crate::table::columns::file_schema;
 use crate::table::partition::{PATH_BYTES_MAX, parse_path};
 use crate::table::{Column, Ddl, PartitionKey, Spec, TableName};
@@ -156,7 +156,7 @@ impl Target {
     /// Notes that what `enter` gave is registered.
     pub async fn note(&self, entered: &Entered) -> Result<()> {
         let Some(note) = &entered.note else { return Ok(()) };
-        self.folder.folder(REGISTERED)?.create(note, Bytes::new()).await.map(|_| ())
+        self.folder.folder(REGISTERED)?.note(note, Bytes::new()).await.map(|_| ())
     }
 
     /// The id of the table's folder; `new` becomes it where it has none. A store that would overwrite is refused.
@@ -179,19 +179,17 @@ impl Target {
             )
             .with("location", self.folder.location()));
         }
-        let created = folder.create("id", new.to_owned().into()).await.map_err(unwritable)?;
-        if created == Create::Created {
-            return Ok(new.to_owned());
+        let noted = folder.note("id", new.to_owned().into()).await.map_err(unwritable)?;
+        let id = String::from_utf8_lossy(&noted).trim().to_owned();
+        if (1..=ID_BYTES_MAX).contains(&id.len()) && !id.contains(char::is_whitespace) {
+            return Ok(id);
         }
-        let found = folder.read("id").await?.map(|bytes| String::from_utf8_lossy(&bytes).trim().to_owned());
-        found.filter(|id| (1..=ID_BYTES_MAX).contains(&id.len()) && !id.contains(char::is_whitespace)).ok_or_else(|| {
-            Error::new(
-                Kind::Store,
-                "the id of the table's folder cannot be read: it is no id, or was removed just now. Remove it: the \
-                 next run makes a new one, and reads the topic from its beginning (no row is doubled)",
-            )
-            .with("at", format!("{}id", folder.location()))
-        })
+        Err(Error::new(
+            Kind::Store,
+            "the id of the table's folder is no id. Remove it: the next run makes a new one, and reads the topic from its \
+             beginning (no row is doubled)",
+        )
+        .with("at", format!("{}id", folder.location())))
     }
 }
 

@@ -11,6 +11,7 @@ use arrow::array::RecordBatch;
 use bytes::Bytes;
 use parquet::errors::ParquetError;
 use parquet::file::metadata::ParquetMetaDataReader;
+use tokio::runtime::{Handle, RuntimeFlavor};
 use tracing::{debug, warn};
 
 use super::buffer::SealedRows;
@@ -144,11 +145,7 @@ async fn put(
                 meter.put_taken();
                 match read_footer(folder, name, chain, start).await? {
                     Some(footer) => check(&footer, folder, name, origin, specs).await.map(|()| Some(footer)),
-                    None => {
-                        Err(Error::new(Kind::Store, "the store says that an object exists, and has none")
-                            .with("at", format!("{}{name}", folder.location()))
-                            .retryable())
-                    }
+                    None => Err(folder.has_none(name)),
                 }
             }
         }
@@ -197,7 +194,12 @@ async fn check(footer: &Footer, folder: &Folder, name: &str, origin: &Origin, sp
 }
 
 /// Reads a link's footer; `None` where there is no object of that name.
-async fn read_footer(folder: &Folder, name: &str, chain: &ChainSource, start: i64) -> Result<Option<Footer>> {
+pub(super) async fn read_footer(
+    folder: &Folder,
+    name: &str,
+    chain: &ChainSource,
+    start: i64,
+) -> Result<Option<Footer>> {
     let at = || format!("{}{name}", folder.location());
     let damaged = |e: ParquetError| {
         Error::new(Kind::Protocol, "a file has a link's name and is no whole Parquet file")
@@ -236,8 +238,12 @@ fn drop_below(rows: &mut RecordBatch, offsets: &mut Vec<i64>, offset: i64) -> us
     dropped
 }
 
-/// Runs what is heavy on the CPU where it holds up nothing else.
+/// Runs what is heavy on the CPU where it holds up nothing else. A runtime of one thread has no such place: there it is
+/// run at once, so that a simulation's events have one order.
 async fn off_thread<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> Result<T> {
+    if Handle::current().runtime_flavor() == RuntimeFlavor::CurrentThread {
+        return Ok(work());
+    }
     tokio::task::spawn_blocking(work)
         .await
         .map_err(|e| Error::new(Kind::Store, "encoding a file was cut off").because(e))

@@ -19,7 +19,6 @@ mod rebalance;
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicBool, AtomicI64};
 use std::sync::{Mutex, mpsc as std_mpsc};
-use std::thread::JoinHandle;
 use std::time::Duration;
 
 use rdkafka::config::FromClientConfigAndContext;
@@ -193,12 +192,11 @@ pub fn channels() -> (ToJob, FromSources) {
     (ToJob { deliveries: deliveries_sender, events: events_sender }, FromSources { deliveries, events })
 }
 
-/// A topic that is being read. A test makes one with a thread of its own.
+/// A topic that is being read. A test makes one of its own, and is at the other ends of the channels.
 #[derive(Debug)]
 pub struct Source {
     pub topic: String,
     pub commands: std_mpsc::Sender<SourceCommand>,
-    pub thread: JoinHandle<()>,
 }
 
 impl Source {
@@ -227,11 +225,11 @@ impl Source {
             topic_id: None,
             open_bytes: 0,
         };
-        let thread = std::thread::Builder::new()
+        std::thread::Builder::new()
             .name("kafka-source".into())
             .spawn(move || poller.run())
             .map_err(|e| Error::new(Kind::Kafka, "cannot start the source's thread").because(e))?;
-        Ok(Self { topic, commands, thread })
+        Ok(Self { topic, commands })
     }
 }
 

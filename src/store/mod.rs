@@ -213,6 +213,22 @@ impl Folder {
         }
     }
 
+    /// Puts a note where there is none, and gives the one that is there: this, or an earlier one. A store that says that
+    /// there is one, and has none, is a retryable error (it may say so of a write that it dropped, FACTS 1.21).
+    pub async fn note(&self, name: &str, note: Bytes) -> Result<Bytes> {
+        match self.create(name, note.clone()).await? {
+            Create::Created => Ok(note),
+            Create::AlreadyExists => self.read(name).await?.ok_or_else(|| self.has_none(name)),
+        }
+    }
+
+    /// The failure of a store that says that an object exists, and has none.
+    pub fn has_none(&self, name: &str) -> Error {
+        Error::new(Kind::Store, "the store says that an object exists, and has none")
+            .with("at", format!("{}{name}", self.location))
+            .retryable()
+    }
+
     /// Whether the store keeps the word of [`create`](Self::create): what is there must be refused a second time. (Some
     /// servers that speak S3 do not know `If-None-Match`, and overwrite.) Leaves one small object of that name.
     pub async fn keeps_creates(&self, name: &str) -> Result<bool> {

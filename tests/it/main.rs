@@ -15,5 +15,6 @@ mod produce;
 mod query;
 mod schemas;
 mod servers;
+mod simulation;
 mod spec;
 mod store;

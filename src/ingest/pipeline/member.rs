@@ -1,7 +1,7 @@
 //! The pipeline's side of its group membership: which sources it has, where they start, what is committed, and when a
 //! batch is at its end.
 
-use std::collections::HashMap;
+use std::collections::BTreeMap;
 
 use bytes::Bytes;
 use tokio::time::Instant;
@@ -9,8 +9,9 @@ use tracing::warn;
 
 use super::{Leaving, Pipeline, SourceState};
 use crate::error::{Error, Kind, Result};
+use crate::ingest::Lost;
 use crate::ingest::buffer::SealCause;
-use crate::ingest::chain::{ChainSource, ends};
+use crate::ingest::chain::ChainSource;
 use crate::ingest::frontier::Frontier;
 use crate::ingest::retry::retried;
 use crate::ingest::start::{CommitMark, Start, start};
@@ -41,14 +42,20 @@ impl Pipeline {
                 Start::Committed { offset, .. } if *offset > offer.high_watermark => {
                     return Err(beyond_the_end(&offer, *offset));
                 }
+                Start::Lost { .. } if self.plan.lost == Lost::Stop => return Err(lost(&offer, &start)),
                 Start::Committed { .. } | Start::Beginning { .. } => {}
-                Start::Skip { offset, from } => self.record_gap(&offer.source, *from, *offset).await?,
+                Start::Lost { offset, from, .. } => {
+                    self.record_gap(&offer.source, *from, *offset, "retention").await?;
+                }
+                Start::Skip { offset, from } => {
+                    self.record_gap(&offer.source, *from, *offset, "--from").await?;
+                }
             }
             let next = self.numbers.len() as u32;
             let number = *self.numbers.entry(offer.source.clone()).or_insert(next);
             let confirmed = match &start {
                 Start::Committed { offset, .. } | Start::Beginning { offset } => *offset,
-                Start::Skip { from, .. } => *from,
+                Start::Lost { from, .. } | Start::Skip { from, .. } => *from,
             };
             self.confirmed.insert(offer.source.clone(), confirmed);
             let end = self.plan.ends.get(&offer.source).copied().unwrap_or(0);
@@ -88,48 +95,24 @@ impl Pipeline {
         }
     }
 
-    /// Whether the job's spec may take over where sources start.
-    async fn check_specs(&self, planned: &[(Offer, Start)]) -> Result<()> {
-        let specs = &self.plan.specs;
-        for (_, start) in planned {
-            if let Start::Committed { mark, .. } = start {
-                retried("read the DDL of the last run", || specs.take_over(mark)).await?;
-            }
-        }
-        if planned.iter().all(|(_, start)| matches!(start, Start::Committed { .. })) {
-            return Ok(());
-        }
-        let others = retried("read the table's DDLs", || specs.follow_all()).await?; // one listing, however many come
-        let anew = || planned.iter().filter(|(_, start)| matches!(start, Start::Beginning { .. }));
-        if !others || anew().next().is_none() {
-            return Ok(());
-        }
-        // Dear for a large table, and rare: its DDL has changed, and a source comes without an offset.
-        for target in &self.plan.targets {
-            let entries = retried("list the table's files", || target.folder.list_below()).await?;
-            let names = || entries.iter().filter_map(|entry| entry.name.rsplit('/').next());
-            for (offer, _) in anew() {
-                let chain = ChainSource { source: offer.source.clone(), epoch: self.plan.epoch };
-                if ends(&chain, names()).is_some() {
-                    return Err(specs.refuse_again(&offer.source));
-                }
-            }
-        }
-        Ok(())
-    }
-
-    /// Leaves a note of records that are skipped on purpose, where `verify` finds it.
-    pub(super) async fn record_gap(&self, source: &TopicPartition, from: i64, to: i64) -> Result<()> {
-        warn!(%source, from, to, "records are skipped, as --from says");
+    /// Leaves a note of records that are passed over, where `verify` finds it.
+    pub(super) async fn record_gap(
+        &self,
+        source: &TopicPartition,
+        from: i64,
+        to: i64,
+        why: &str,
+    ) -> Result<()> {
+        warn!(%source, from, to, why, "records are passed over, and will not be in the table");
         let chain = ChainSource { source: source.clone(), epoch: self.plan.epoch };
         let name = chain.link_name(to).replace(".parquet", ".json");
         let note = serde_json::json!({
             "topic": &*source.topic, "partition": source.partition, "epoch": self.plan.epoch,
-            "from": from, "to": to, "cluster": self.plan.origin.cluster, "why": "--from",
+            "from": from, "to": to, "cluster": self.plan.origin.cluster, "why": why,
         });
         let gaps = self.plan.targets[0].folder.folder("_ticklake/gaps")?;
         let note = Bytes::from(note.to_string());
-        retried("note the gap", || gaps.create(&name, note.clone())).await.map(|_| ())
+        retried("note the gap", || gaps.note(&name, note.clone())).await.map(|_| ())
     }
 
     /// Gives sources up: seals and writes what they have, and answers when it is durable.
@@ -172,7 +155,7 @@ impl Pipeline {
             if !clear {
                 warn!(?sources, "revoked before everything was durable: the next owner reads the rest again");
             }
-            let commits = sources.iter().filter_map(|(source, _)| self.last_commit_of(source)).collect();
+            let commits = sources.iter().filter_map(|(source, _)| self.commit_of(source)).collect();
             reply.send(commits);
             sources.iter().for_each(|(source, _)| self.forget(source));
         }
@@ -193,13 +176,8 @@ impl Pipeline {
     }
 
     /// The offsets to commit now, of one topic.
-    fn commits(&self, topic: &str) -> Vec<Commit> {
+    pub fn commits(&self, topic: &str) -> Vec<Commit> {
         self.of_topic(topic).filter_map(|source| self.commit_of(source)).collect()
-    }
-
-    /// The offsets to commit when the job ends, of one topic.
-    pub fn last_commits(&self, topic: &str) -> Vec<Commit> {
-        self.of_topic(topic).filter_map(|source| self.last_commit_of(source)).collect()
     }
 
     fn of_topic<'a>(&'a self, topic: &'a str) -> impl Iterator<Item = &'a TopicPartition> {
@@ -226,16 +204,6 @@ impl Pipeline {
         (offset > confirmed).then(|| Commit { source: source.clone(), offset, metadata })
     }
 
-    /// A source's offset when it is given up; also one that is confirmed already, where it can be called clean now.
-    fn last_commit_of(&self, source: &TopicPartition) -> Option<Commit> {
-        let frontier = &self.sources.get(source)?.frontier;
-        if !frontier.is_clear() {
-            return self.commit_of(source);
-        }
-        let mark = CommitMark { clean: true, ..self.mark(&source.topic) };
-        Some(Commit { source: source.clone(), offset: frontier.committable(), metadata: mark.print() })
-    }
-
     /// What an offset of this topic's is committed under.
     pub(super) fn mark(&self, topic: &str) -> CommitMark {
         CommitMark {
@@ -245,7 +213,6 @@ impl Pipeline {
             topic_id: self.plan.origin.topic_id(topic).to_owned(),
             epoch: self.plan.epoch,
             spec: self.plan.origin.spec.clone(),
-            clean: false,
         }
     }
 
@@ -261,7 +228,7 @@ impl Pipeline {
 
     /// Asks each topic's source, unless it has not answered yet.
     pub(super) fn ask_for_others(&mut self) {
-        let mut by_topic: HashMap<String, Vec<TopicPartition>> = HashMap::new();
+        let mut by_topic: BTreeMap<String, Vec<TopicPartition>> = BTreeMap::new();
         for source in self.plan.ends.keys().filter(|source| !self.sources.contains_key(*source)) {
             by_topic.entry(source.topic.to_string()).or_default().push(source.clone());
         }
@@ -284,6 +251,18 @@ impl Pipeline {
             }
         }
     }
+}
+
+/// What the group has not read is gone, and with it rows of the table.
+fn lost(offer: &Offer, start: &Start) -> Error {
+    let Start::Lost { offset, from, .. } = start else { return beyond_the_end(offer, start.offset()) };
+    Error::new(
+        Kind::Protocol,
+        "retention has removed records before they were read: they cannot be in the table any more. Go on without them \
+         with --lost-records skip (ingest.lost_records), which notes the gap in the table's folder, or restore them first",
+    )
+    .with("source", &offer.source)
+    .with("lost offsets", format_args!("{from}..{offset}"))
 }
 
 /// The log was cut, or is of a topic made anew on a broker that gives topics no ids.

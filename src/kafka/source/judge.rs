@@ -76,9 +76,8 @@ impl Poller {
     /// Names the sources whose next offset the broker no longer, or not yet, has.
     fn out_of_range(&self, e: KafkaError) -> Error {
         let mut error = failed(
-            "an offset that comes next is not on the broker: retention has removed it, or the topic was made anew; \
-             records between may be lost. Start with another --group to read the topic from its beginning (what is \
-             in the table already is not written twice)",
+            "an offset that comes next is not on the broker: retention has removed it, or the topic was made anew. Run \
+             again: it says which records are lost, and goes on without them with --lost-records skip",
             e,
         );
         for assigned in self.assigned.values() {
