@@ -353,13 +353,21 @@ fn exact(text: &[u8], scale: u8) -> Result<i128, Reason> {
 
 /// Reads a float or a double: the nearest one, never an infinity or NaN, which would spoil a file's statistics.
 fn binary_fraction<F: std::str::FromStr + Into<f64>>(text: &[u8]) -> Value {
-    let is_number = text.iter().all(|b| matches!(b, b'0'..=b'9' | b'+' | b'-' | b'.' | b'e' | b'E'));
+    let is_number = text.iter().all(|b| matches!(b, b'0'..=b'9' | b'+' | b'-' | b'.' | b'e' | b'E'))
+        && has_digits_at_point(text);
     let parsed = std::str::from_utf8(text).ok().filter(|_| is_number).and_then(|text| text.parse::<F>().ok());
     match parsed.map(Into::into) {
         Some(value) if value.is_finite() => Value::Double(value),
         Some(_) => Value::Bad(Reason::OutOfRange),
         None => Value::Bad(Reason::NotANumber),
     }
+}
+
+/// Rust reads `1.` and `.5` too, which are no numbers to a decimal (nor to JSON).
+fn has_digits_at_point(text: &[u8]) -> bool {
+    let is_digit = |at: Option<usize>| at.and_then(|at| text.get(at)).is_some_and(u8::is_ascii_digit);
+    let point = text.iter().position(|b| *b == b'.');
+    point.is_none_or(|at| is_digit(at.checked_sub(1)) && is_digit(Some(at + 1)))
 }
 
 fn instant(format: &Format, text: &[u8], to: impl Fn(i128) -> Option<i64>) -> Value {
