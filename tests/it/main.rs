@@ -6,6 +6,7 @@ mod cli;
 mod ddl;
 mod decoding;
 mod feeds;
+mod fuzz;
 mod ingest;
 mod layers;
 mod metrics;
