@@ -76,12 +76,33 @@ impl Ddl {
 
 /// Reads a type alone, as a catalog keeps it: `array<struct<a:int>>`.
 pub fn read_type(text: &str) -> Result<ColumnType> {
-    let mut tokens = Tokens::new(text)?;
+    let mut tokens = Tokens::new(&with_quoted_names(text))?;
     let column_type = types::column_type(&mut tokens, 1)?;
     match tokens.peek() {
         Token::EOF => Ok(column_type),
         _ => tokens.unexpected("the end of the type"),
     }
+}
+
+/// A type with the names of its fields in back-ticks, without which `0` and `1e5` would be numbers: a catalog's text
+/// has none, as its reader looks for the colon.
+fn with_quoted_names(text: &str) -> String {
+    let is_name = |c: char| c.is_ascii_alphanumeric() || c == '_';
+    let mut quoted = String::with_capacity(text.len() + 16);
+    let mut parts = text.split(':').peekable();
+    while let Some(part) = parts.next() {
+        let (before, name) = part.split_at(part.trim_end_matches(is_name).len());
+        let is_field = parts.peek().is_some();
+        quoted.push_str(before);
+        match is_field && !name.is_empty() {
+            true => quoted.extend(["`", name, "`"]),
+            false => quoted.push_str(name),
+        }
+        if is_field {
+            quoted.push(':');
+        }
+    }
+    quoted
 }
 
 /// A location as a table keeps it: with a slash at the end. Refused is what Athena would not find again (FACTS 2.9).

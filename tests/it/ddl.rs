@@ -2,7 +2,7 @@
 
 use proptest::prelude::*;
 use ticklake::table::columns::{Column, ColumnType, StructField};
-use ticklake::table::ddl::{Ddl, Property};
+use ticklake::table::ddl::{Ddl, Property, read_type};
 use ticklake::table::name::TableName;
 
 /// What `SHOW CREATE TABLE` prints in Athena.
@@ -349,15 +349,26 @@ fn a_refusal_says_the_line_and_the_fix() {
     }
 }
 
+#[test]
+fn a_field_of_a_catalogs_type_may_have_a_number_for_its_name() {
+    for text in
+        ["struct<0:int>", "array<struct<1e5:struct<0x1f:int,5l:string>,_:date>>", "map<string,struct<a:int>>"]
+    {
+        assert_eq!(read_type(text).unwrap().to_string(), text);
+    }
+    assert!(read_type("struct<:int>").is_err());
+    assert!(read_type("struct<a:int,a:int>").is_err());
+}
+
 fn names() -> impl Strategy<Value = String> {
     "[a-z0-9_]{1,9}"
 }
 
-fn texts() -> impl Strategy<Value = String> {
+pub(crate) fn texts() -> impl Strategy<Value = String> {
     prop_oneof!["[ -~]{0,12}", "\\PC{0,6}", "[\\\\'\"%_un0\\n\\r\\t\u{0}\u{1a}\u{7f}`;-]{0,8}"]
 }
 
-fn column_types() -> impl Strategy<Value = ColumnType> {
+pub(crate) fn column_types() -> impl Strategy<Value = ColumnType> {
     use ColumnType::*;
     let scalars = prop_oneof![
         prop::sample::select(vec![
@@ -379,7 +390,7 @@ fn column_types() -> impl Strategy<Value = ColumnType> {
     })
 }
 
-fn ddls() -> impl Strategy<Value = Ddl> {
+pub(crate) fn ddls() -> impl Strategy<Value = Ddl> {
     let columns = prop::collection::btree_map(names(), (column_types(), prop::option::of(texts())), 2..6);
     let properties = prop::collection::btree_map(texts(), texts(), 0..5);
     let location = prop::option::of("(s3://|file:///)?[a-z0-9 '\\\\=]{1,9}/");
