@@ -4,8 +4,10 @@
 //! such a run found is a named case in the law's own file, so that it is tried every time.
 
 mod cell;
+mod ddl;
 mod decode;
 mod json;
+mod metrics;
 mod paths;
 mod reference;
 
