@@ -48,8 +48,7 @@ impl Config {
 
     fn walk(&self, entries: &mut Vec<Entry>, section: &str, values: Option<&Dict>, layers: Option<&Dict>) {
         for (name, value) in values.into_iter().flatten() {
-            let name_in_toml = if name.contains('.') { format!("\"{name}\"") } else { name.clone() };
-            let key = format!("{section}{name_in_toml}");
+            let key = format!("{section}{}", key_in_toml(name));
             let layer = layers.and_then(|layers| layers.get(name));
             if let Value::Dict(_, values) = value {
                 self.walk(entries, &format!("{key}."), Some(values), layer.and_then(Value::as_dict));
@@ -71,10 +70,28 @@ impl fmt::Display for Entry {
         // A TOML file has no null.
         let line = match &self.value {
             serde_json::Value::Null => format!("# {} is not set", self.key),
-            value => format!("{} = {value}", self.key),
+            value => format!("{} = {}", self.key, in_toml(value)),
         };
         write!(f, "{line:<44} # {}", self.from)
     }
+}
+
+/// A name of librdkafka's, or of what the user took for one, is in quotes unless TOML takes it without.
+fn key_in_toml(name: &str) -> String {
+    let is_bare = |b: u8| b.is_ascii_alphanumeric() || b == b'_' || b == b'-';
+    match !name.is_empty() && name.bytes().all(is_bare) {
+        true => name.to_owned(),
+        false => in_toml(&name.into()),
+    }
+}
+
+/// JSON's form of a value is TOML's, but for one character that TOML's texts must escape, and for numbers that are
+/// beyond its own: their text is read as well.
+fn in_toml(value: &serde_json::Value) -> String {
+    if value.is_u64() && !value.is_i64() {
+        return format!("\"{value}\"");
+    }
+    value.to_string().replace('\u{7f}', "\\u007f")
 }
 
 fn is_secret(name: &str) -> bool {

@@ -6,6 +6,7 @@
 use std::fmt::Display;
 use std::str::FromStr;
 
+use chrono::Datelike;
 use figment::value::Value;
 use serde::de::{Deserialize, Deserializer, Error};
 
@@ -310,8 +311,9 @@ impl FromStr for From {
             return text.parse().map(Self::Offset).map_err(|e| e.to_string());
         }
         match chrono::DateTime::parse_from_rfc3339(text) {
-            Ok(time) => Ok(Self::Time(time.timestamp_millis())),
-            Err(_) => Err("write beginning, latest, an offset, or a time as 2026-11-22T13:30:00Z".to_owned()),
+            // Beyond, it is a year of UTC that the form cannot say.
+            Ok(time) if (0..=9999).contains(&time.to_utc().year()) => Ok(Self::Time(time.timestamp_millis())),
+            _ => Err("write beginning, latest, an offset, or a time as 2026-11-22T13:30:00Z".to_owned()),
         }
     }
 }
@@ -352,7 +354,7 @@ mod tests {
         assert_eq!("latest".parse(), Ok(From::Latest));
         assert_eq!("0042".parse(), Ok(From::Offset(42)));
         assert_eq!("1970-01-01T01:00:01+01:00".parse(), Ok(From::Time(1000)));
-        for wrong in ["", "-1", "newest", "2026-11-22", "99999999999999999999"] {
+        for wrong in ["", "-1", "newest", "2026-11-22", "99999999999999999999", "9999-12-31T23:59:59-01:00"] {
             assert!(wrong.parse::<From>().is_err(), "{wrong}");
         }
     }
