@@ -8,6 +8,8 @@
 
 use std::collections::HashMap;
 use std::fmt;
+use std::num::ParseIntError;
+use std::str::FromStr;
 
 use sha2::{Digest, Sha256};
 
@@ -107,14 +109,6 @@ impl Footer {
                 Error::new(Kind::Protocol, format!("the link's footer has no ticklake.{key}: it is no link"))
             })
         };
-        let number = |key: &str| -> Result<i64> {
-            let text = text(key)?;
-            text.parse().map_err(|e| {
-                Error::new(Kind::Protocol, format!("ticklake.{key} is no number"))
-                    .with("value", text)
-                    .because(e)
-            })
-        };
         let format = text("format")?;
         if format != FORMAT {
             return Err(Error::new(Kind::Protocol, "the link was written by a later version: use that one")
@@ -122,11 +116,11 @@ impl Footer {
         }
         let footer = Self {
             chain: ChainSource {
-                source: TopicPartition::new(&text("topic")?, number("partition")? as i32),
-                epoch: number("epoch")? as u32,
+                source: TopicPartition::new(&text("topic")?, number("partition", text("partition")?)?),
+                epoch: number("epoch", text("epoch")?)?,
             },
-            start: number("start")?,
-            end: number("end")?,
+            start: number("start", text("start")?)?,
+            end: number("end", text("end")?)?,
             cluster: text("cluster")?,
             topic_id: text("topic_id")?,
             spec: text("spec")?,
@@ -141,6 +135,13 @@ impl Footer {
         }
         Ok(footer)
     }
+}
+
+/// A number within its type's range: a partition of 2³² + 3 is not partition 3.
+fn number<T: FromStr<Err = ParseIntError>>(key: &str, text: String) -> Result<T> {
+    text.parse().map_err(|e| {
+        Error::new(Kind::Protocol, format!("ticklake.{key} is no number")).with("value", text).because(e)
+    })
 }
 
 impl fmt::Display for Footer {
@@ -168,6 +169,18 @@ mod tests {
         ChainSource { source: TopicPartition::new(topic, partition), epoch }
     }
 
+    fn footer(chain: ChainSource, start: i64, end: i64) -> Footer {
+        let [cluster, topic_id, spec, writer] = ["c", "", "s", "w"].map(str::to_owned);
+        Footer { chain, start, end, cluster, topic_id, spec, writer }
+    }
+
+    /// Numbers, those that are one of the footer's but for 2³² or 2⁶⁴ among them, and any text.
+    fn numbers() -> impl Strategy<Value = String> {
+        let wrapped = (0..3u32, prop::sample::select(vec![0, 1, 3]))
+            .prop_map(|(by, n)| (i128::from(n) + (i128::from(by) << 32)).to_string());
+        prop_oneof![wrapped, any::<i128>().prop_map(|n| n.to_string()), "[+-]?[0-9]{0,20}", any::<String>()]
+    }
+
     proptest! {
         #[test]
         fn a_name_is_one_chains_only(
@@ -187,6 +200,27 @@ mod tests {
         fn names_sort_as_their_starts(a in 0..i64::MAX, b in 0..i64::MAX) {
             let chain = chain("ticks", 3, 0);
             prop_assert_eq!(chain.link_name(a).cmp(&chain.link_name(b)), a.cmp(&b));
+        }
+
+        /// Whatever a footer's texts are, it is of the link it was found under, or refused.
+        #[test]
+        fn a_footer_is_of_its_link(
+            changes in prop::collection::vec((0..10usize, prop::option::of(numbers())), 0..4), end in 1..i64::MAX,
+        ) {
+            let footer = footer(chain("ticks", 3, 1), 0, end);
+            let mut key_values = footer.key_values();
+            for (at, value) in changes {
+                match value {
+                    Some(value) => key_values[at].1 = value,
+                    None => key_values[at].0 = String::new(),
+                }
+            }
+            let key_values: HashMap<_, _> = key_values.into_iter().collect();
+            if let Ok(read) = Footer::parse(&key_values, &footer.chain, footer.start) {
+                let Footer { end, cluster, topic_id, spec, writer, .. } = read.clone();
+                prop_assert!(end > read.start);
+                prop_assert_eq!(read, Footer { end, cluster, topic_id, spec, writer, ..footer });
+            }
         }
     }
 
@@ -212,20 +246,18 @@ mod tests {
 
     #[test]
     fn footers_come_back() {
-        let footer = Footer {
-            chain: chain("ticks", 3, 1),
-            start: 5,
-            end: 9,
-            cluster: "c".into(),
-            topic_id: String::new(),
-            spec: "s".into(),
-            writer: "w".into(),
-        };
+        let footer = footer(chain("ticks", 3, 1), 5, 9);
         let read: HashMap<_, _> = footer.key_values().into_iter().collect();
         assert_eq!(Footer::parse(&read, &footer.chain, 5).unwrap(), footer);
         for (chain, start) in [(chain("ticks", 3, 0), 5), (chain("ticks", 3, 1), 6)] {
             let e = Footer::parse(&read, &chain, start).unwrap_err();
             assert!(e.to_string().contains("disagrees with its name"), "{e}");
         }
+        let wrapped = |(key, value): (String, String)| match key.as_str() {
+            "ticklake.partition" => (key, (3 + (1i64 << 32)).to_string()),
+            _ => (key, value),
+        };
+        let e = Footer::parse(&read.into_iter().map(wrapped).collect(), &footer.chain, 5).unwrap_err();
+        assert!(e.to_string().contains("ticklake.partition is no number"), "{e}");
     }
 }
