@@ -99,6 +99,8 @@ pub(super) fn start(offer: &Offer, from: From, ours: &CommitMark) -> Start {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
     use crate::kafka::TopicPartition;
 
@@ -110,6 +112,33 @@ mod tests {
             topic_id: String::new(),
             epoch: 0,
             spec: "s1".into(),
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn any_mark_comes_back(
+            texts in prop::collection::vec("[^ \0]{0,12}", 5), epoch: u32, clean: bool,
+        ) {
+            let [table, lake, cluster, topic_id, spec] = texts.try_into().unwrap();
+            let mark = CommitMark { table, lake, cluster, topic_id, epoch, spec, clean };
+            prop_assert_eq!(CommitMark::parse(&mark.print()), Some(mark));
+        }
+
+        /// Metadata is whatever a client of the group has written.
+        #[test]
+        fn any_metadata_is_ours_or_is_not(
+            text in any::<String>(), cut in any::<prop::sample::Index>(), piece in "[ =\0a-z0-9/]{0,8}",
+        ) {
+            let whole = mark().print();
+            let cut = cut.index(whole.len());
+            for text in [text, whole[..cut].to_owned(), format!("{}{piece}{}", &whole[..cut], &whole[cut..])] {
+                if let Some(read) = CommitMark::parse(&text) {
+                    // What is trusted says all that ours says, and the offset is no other table's.
+                    let same = read.table == "market.ticks" && read.lake == "l1" && read.cluster == "c1" && read.epoch == 0;
+                    prop_assert_eq!(mark().trusts(&read), same, "{}", text);
+                }
+            }
         }
     }
 

@@ -252,3 +252,115 @@ async fn off_thread<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static
 fn cannot_encode(e: ParquetError, folder: &Folder) -> Error {
     Error::new(Kind::Store, "cannot encode a file").with("partition", folder.location()).because(e)
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use arrow::array::{ArrayRef, Int64Array, StringArray};
+    use proptest::prelude::*;
+
+    use super::super::encode::Encoder;
+    use super::*;
+    use crate::kafka::TopicPartition;
+    use crate::store::{Durability, Stores};
+    use crate::table::spec::Compression;
+
+    /// What was written, as a reader sees it.
+    fn written() -> Footer {
+        Footer {
+            chain: ChainSource { source: TopicPartition::new("ticks", 3), epoch: 1 },
+            start: 120,
+            end: 480,
+            cluster: "lkc-1".into(),
+            topic_id: "a0".into(),
+            spec: "0123456789abcdef".into(),
+            writer: "w1".into(),
+        }
+    }
+
+    /// A real link.
+    fn link() -> Bytes {
+        let columns: Vec<(&str, ArrayRef)> = vec![
+            ("seq", Arc::new(Int64Array::from_iter(0..50))),
+            ("symbol", Arc::new(StringArray::from_iter_values((0..50).map(|i| format!("S{i}"))))),
+        ];
+        let rows = RecordBatch::try_from_iter(columns).unwrap();
+        Encoder::new(rows.schema(), vec![0], Compression::Zstd).encode(&rows, written().key_values()).unwrap()
+    }
+
+    /// What is read of a file that stands under the link's name.
+    fn read(file: Vec<u8>) -> Result<Option<Footer>> {
+        let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+        runtime.block_on(async {
+            let folder = Stores::new(Durability::NoFsync).open("memory:///t/").await?;
+            let Footer { chain, start, .. } = written();
+            let name = chain.link_name(start);
+            folder.create(&name, file.into()).await?;
+            read_footer(&folder, &name, &chain, start).await
+        })
+    }
+
+    /// A whole footer, or one in which a text that nothing else says again is another. Anything else is no link.
+    fn must_be_told(file: Vec<u8>) -> std::result::Result<(), TestCaseError> {
+        let footer = match read(file) {
+            Ok(footer) => footer,
+            Err(e) => {
+                prop_assert!(matches!(e.kind(), Kind::Protocol), "{}", e);
+                return Ok(());
+            }
+        };
+        let read = footer.expect("the file is there");
+        let Footer { end, cluster, topic_id, spec, writer, .. } = read.clone();
+        prop_assert!(end > read.start);
+        prop_assert_eq!(read, Footer { end, cluster, topic_id, spec, writer, ..written() });
+        Ok(())
+    }
+
+    #[test]
+    fn a_link_says_what_was_written() {
+        assert_eq!(read(link().to_vec()).unwrap(), Some(written()));
+    }
+
+    #[test]
+    fn a_footer_that_claims_to_be_huge_is_refused() {
+        let file = link();
+        for length in [i32::MAX as u32, u32::MAX, file.len() as u32, 1 << 31] {
+            let mut file = file.to_vec();
+            let at = file.len() - 8;
+            file[at..at + 4].copy_from_slice(&length.to_le_bytes());
+            let e = read(file).unwrap_err();
+            assert!(e.to_string().contains("no whole Parquet file"), "{e}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn a_damaged_link_is_refused_or_says_the_same(
+            changes in prop::collection::vec((any::<prop::sample::Index>(), any::<u8>()), 1..4),
+            cut in prop::option::weighted(0.1, any::<prop::sample::Index>()),
+        ) {
+            let mut file = link().to_vec();
+            // The footer, its length and the magic bytes: what is before them is not read here.
+            let length = u32::from_le_bytes(file[file.len() - 8..file.len() - 4].try_into().unwrap()) as usize;
+            let footer = file.len() - 8 - length;
+            for (at, byte) in changes {
+                let at = footer + at.index(file.len() - footer);
+                file[at] = byte;
+            }
+            if let Some(cut) = cut {
+                file.truncate(cut.index(file.len() + 1));
+            }
+            must_be_told(file)?;
+        }
+
+        #[test]
+        fn no_other_file_is_a_link(bytes in prop::collection::vec(any::<u8>(), 0..200), length in any::<u8>()) {
+            must_be_told(bytes.clone())?;
+            let mut file = [b"PAR1", &bytes[..]].concat();
+            file.extend(u32::from(length).to_le_bytes());
+            file.extend(b"PAR1");
+            must_be_told(file)?;
+        }
+    }
+}

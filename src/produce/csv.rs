@@ -126,3 +126,90 @@ fn at(path: &Path, position: Option<&csv::Position>, error: Error) -> Error {
         None => error,
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::io::Write;
+
+    use proptest::prelude::*;
+    use serde_json::value::RawValue;
+    use serde_json::{Map, Value};
+
+    use super::*;
+
+    fn records(text: &[u8], key: Option<&str>) -> Result<Vec<(Option<Vec<u8>>, Vec<u8>)>> {
+        let mut file = tempfile::NamedTempFile::new().unwrap();
+        file.write_all(text).unwrap();
+        let mut csv = CsvRecords::open(file.path(), key)?;
+        let mut records = Vec::new();
+        loop {
+            let mut batch = Batch::new(3);
+            csv.fill(&mut batch)?;
+            if batch.is_empty() {
+                return Ok(records);
+            }
+            records.extend(batch.iter().map(|(key, value)| (key.map(<[u8]>::to_vec), value.to_vec())));
+        }
+    }
+
+    fn fields() -> impl Strategy<Value = String> {
+        prop_oneof![
+            any::<String>(),
+            "[-+]?[0-9]{0,3}[.]?[0-9]{0,2}",
+            "[\",\r\n'\\\\ \u{4};]{0,6}",
+            Just("end of the file".to_owned()),
+        ]
+    }
+
+    proptest! {
+        /// What a writer of CSV wrote is what the records say, field by field.
+        #[test]
+        fn a_line_is_an_object_of_its_fields(
+            names in prop::collection::btree_set("[^\u{feff}]{0,5}", 2..4),
+            lines in prop::collection::vec(prop::collection::vec(fields(), 4), 0..6),
+            crlf: bool,
+        ) {
+            let names: Vec<&String> = names.iter().collect();
+            let end = if crlf { csv::Terminator::CRLF } else { csv::Terminator::Any(b'\n') };
+            let mut writer = csv::WriterBuilder::new().terminator(end).from_writer(Vec::new());
+            writer.write_record(&names).unwrap();
+            for line in &lines {
+                writer.write_record(&line[..names.len()]).unwrap();
+            }
+            let read = records(&writer.into_inner().unwrap(), Some(names[0]));
+            let read = read.map_err(|e| TestCaseError::fail(e.to_string()))?;
+            prop_assert_eq!(read.len(), lines.len());
+            for ((key, value), line) in read.iter().zip(&lines) {
+                prop_assert_eq!(key.as_deref(), Some(line[0].as_bytes()).filter(|key| !key.is_empty()));
+                let object: Map<String, Value> = serde_json::from_slice(value).unwrap();
+                prop_assert_eq!(object.len(), names.len());
+                for (name, field) in names.iter().zip(line) {
+                    match &object[*name] {
+                        Value::Null => prop_assert_eq!(field, ""),
+                        Value::String(text) => prop_assert_eq!(text, field),
+                        Value::Number(_) => {
+                            prop_assert!(serde_json::from_str::<&RawValue>(field).is_ok());
+                            prop_assert!(String::from_utf8_lossy(value).contains(field.as_str()));
+                        }
+                        other => prop_assert!(false, "{} of {}", other, field),
+                    }
+                }
+            }
+        }
+
+        /// Any file is lines of as many fields as its header names, or refused.
+        #[test]
+        fn any_file_is_records_or_refused(text in prop_oneof![
+            prop::collection::vec(any::<u8>(), 0..60),
+            "[ab\",\r\n\u{4}\u{feff}]{0,30}".prop_map(String::into_bytes),
+            "a,b\n([ab1]{0,2}[\",\r\n]){0,12}".prop_map(String::into_bytes),
+        ]) {
+            match records(&text, None) {
+                Ok(records) => for (_, value) in records {
+                    prop_assert!(serde_json::from_slice::<Map<String, Value>>(&value).is_ok());
+                },
+                Err(e) => prop_assert!(matches!(e.kind(), crate::error::Kind::Usage), "{}", e),
+            }
+        }
+    }
+}

@@ -100,11 +100,63 @@ fn term(condition: &Condition, columns: &[Column]) -> Option<String> {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+    use sqlparser::ast::{BinaryOperator, Expr, Value};
+    use sqlparser::dialect::GenericDialect;
+    use sqlparser::parser::Parser;
+
     use super::*;
     use crate::catalog::Op;
 
     fn condition(column: usize, op: Op, value: &str) -> Condition {
         Condition { column, op, value: value.to_owned() }
+    }
+
+    const OPS: [Op; 6] = [Op::Eq, Op::NotEq, Op::Lt, Op::LtEq, Op::Gt, Op::GtEq];
+
+    /// The terms of an expression as a parser of SQL reads it: column, operator, text.
+    fn terms(expression: &Expr) -> Vec<(String, String, String)> {
+        match expression {
+            Expr::BinaryOp { left, op: BinaryOperator::And, right } => [terms(left), terms(right)].concat(),
+            Expr::BinaryOp { left, op, right } => match (&**left, &**right) {
+                (Expr::Identifier(name), Expr::Value(value)) => match &value.value {
+                    Value::SingleQuotedString(text) => {
+                        vec![(name.value.clone(), op.to_string(), text.clone())]
+                    }
+                    other => panic!("{other} is no text"),
+                },
+                other => panic!("{other:?} is no comparison"),
+            },
+            other => panic!("{other} is no condition"),
+        }
+    }
+
+    proptest! {
+        /// Whatever is asked for, the expression asks for that and nothing else: no value breaks out of its quotes.
+        #[test]
+        fn an_expression_says_some_of_the_conditions(
+            asked in prop::collection::vec(
+                (0..6usize, prop::sample::select(OPS.to_vec()), prop_oneof![any::<String>(), "[ -~]{0,9}", "[' =\\\\\"%A-Z-]{0,9}"]),
+                0..60,
+            ),
+        ) {
+            let columns = ["date", "symbol", "order", "and", "n"].map(|name| Column {
+                name: name.into(),
+                column_type: if name == "n" { ColumnType::Int } else { ColumnType::String },
+                comment: None,
+            });
+            let asked: Vec<_> = asked.iter().map(|(column, op, value)| condition(*column, *op, value)).collect();
+            if let Some(expression) = of(&asked, &columns) {
+                prop_assert!(expression.len() <= BYTES_MAX);
+                let read = Parser::new(&GenericDialect).try_with_sql(&expression).and_then(|mut p| p.parse_expr());
+                let mut asked = asked.iter().filter(|c| c.column < columns.len()).map(|c| {
+                    (columns[c.column].name.clone(), c.op.sql().to_owned(), c.value.clone())
+                });
+                for term in terms(&read.map_err(|e| TestCaseError::fail(format!("{e}: {expression}")))?) {
+                    prop_assert!(asked.any(|asked| asked == term), "{:?} was not asked for: {}", term, expression);
+                }
+            }
+        }
     }
 
     #[test]
