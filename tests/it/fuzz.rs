@@ -4,6 +4,7 @@
 //! such a run found is a named case in the law's own file, so that it is tried every time.
 
 mod cell;
+mod config;
 mod ddl;
 mod decode;
 mod json;
