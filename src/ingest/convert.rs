@@ -244,13 +244,21 @@ impl Kind {
                 Ok(bad.map_or(Value::Tree(Tree::List(elements)), Value::Bad))
             }
             Self::Map(value) if !is_array => {
-                let mut entries = Vec::new();
+                let (mut entries, mut too_large) = (Vec::new(), false);
                 cursor.members(depth, |cursor, name, below| {
                     let mut key = Vec::new();
                     unescape(name, &mut key)?;
-                    entries.push((key, value.tree(cursor, below, to.parts_left)?));
+                    let entry = value.tree(cursor, below, to.parts_left)?;
+                    // Beyond the limit there is no entry to keep, nor a later one that could replace this.
+                    too_large |= entry == Err(Reason::TooLarge);
+                    if !too_large {
+                        entries.push((key, entry));
+                    }
                     Ok(())
                 })?;
+                if too_large {
+                    return Ok(Value::Bad(Reason::TooLarge));
+                }
                 let entries: Result<Vec<_>, Reason> =
                     last_of_each(entries).map(|(key, tree)| Ok((Tree::Text(key.into()), tree?))).collect();
                 Ok(entries.map_or_else(Value::Bad, |entries| Value::Tree(Tree::Map(entries))))

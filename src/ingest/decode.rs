@@ -19,8 +19,11 @@ use crate::table::Spec;
 use crate::table::pointer::Pointer;
 use crate::table::spec::{PartitionSource, Source};
 
-/// The text of one record in a message, and its place in the array where it is in one.
-type Element<'a> = (Option<usize>, &'a [u8]);
+/// The texts of the records in a message, and whether they are an array's elements.
+struct Elements<'a> {
+    texts: Vec<&'a [u8]>,
+    in_array: bool,
+}
 
 /// An object remembers the order of so many fields, up to one whose name is longer than this.
 const ORDER_MAX: usize = 1024;
@@ -252,19 +255,14 @@ impl Decoder {
                 Err(broken) => rejected(broken.into(), None, Some(value)),
             });
         }
-        match self.elements(value) {
+        match self.elements(value, MESSAGE_ROWS_BYTES_MAX / self.row_bytes(record)) {
             // A feed with an `only` has messages of other kinds; one that holds no record at all is one of them.
             Err(Reason::NoRecords) if self.only.is_some() => sink(Fate::Skipped),
             Err(reason) => sink(rejected(reason, None, Some(value))),
-            Ok(elements) if elements.is_empty() => sink(Fate::Skipped),
-            Ok(elements)
-                if elements.len().saturating_mul(self.row_bytes(record)) > MESSAGE_ROWS_BYTES_MAX =>
-            {
-                sink(rejected(Reason::TooLarge, None, Some(value)));
-            }
-            Ok(elements) => {
-                for (index, text) in elements {
-                    let index = index.map(|i| i as i32);
+            Ok(Elements { texts, .. }) if texts.is_empty() => sink(Fate::Skipped),
+            Ok(Elements { texts, in_array }) => {
+                for (index, text) in texts.into_iter().enumerate() {
+                    let index = in_array.then_some(index as i32);
                     let mut cursor = Cursor::new(text);
                     let fate = match self.record(&envelope, &mut cursor) {
                         Ok(()) => self.fate(index, text),
@@ -288,27 +286,36 @@ impl Decoder {
         self.slots.len() * VALUE_BYTES + envelope + of_record(&Source::Key)
     }
 
-    /// The texts of the records in a message, which is read as a whole first: a message that is broken anywhere gives
-    /// no row at all.
-    fn elements<'a>(&self, message: &'a [u8]) -> Result<Vec<Element<'a>>, Reason> {
+    /// The records in a message, at most so many of an array's. The message is read as a whole first: one that is
+    /// broken anywhere gives no row at all.
+    fn elements<'a>(&self, message: &'a [u8], most: usize) -> Result<Elements<'a>, Reason> {
         let mut cursor = Cursor::new(message);
         cursor.space();
         let found = find(&mut cursor, self.records.tokens(), 0)?;
         cursor.end()?;
         let text = found.ok_or(Reason::NoRecords)?;
         let mut cursor = Cursor::new(text);
+        let mut texts = Vec::new();
         match cursor.shape()? {
-            Shape::Null => Ok(Vec::new()),
+            Shape::Null => {}
             Shape::Array => {
-                let mut elements = Vec::new();
+                let mut too_many = false;
                 cursor.elements(0, |cursor, index, depth| {
-                    elements.push((Some(index), cursor.skip(depth)?));
+                    let text = cursor.skip(depth)?;
+                    too_many = index >= most;
+                    if !too_many {
+                        texts.push(text);
+                    }
                     Ok(())
                 })?;
-                Ok(elements)
+                if too_many {
+                    return Err(Reason::TooLarge);
+                }
+                return Ok(Elements { texts, in_array: true });
             }
-            _ => Ok(vec![(None, text)]),
+            _ => texts.push(text),
         }
+        Ok(Elements { texts, in_array: false })
     }
 
     /// Reads one record into the row.
