@@ -8,6 +8,8 @@ mod config;
 mod ddl;
 mod decode;
 mod json;
+#[cfg(target_os = "linux")]
+mod memory;
 mod metrics;
 mod paths;
 mod reference;
