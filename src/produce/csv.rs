@@ -137,7 +137,10 @@ mod tests {
 
     use super::*;
 
-    fn records(text: &[u8], key: Option<&str>) -> Result<Vec<(Option<Vec<u8>>, Vec<u8>)>> {
+    /// A record's key and value.
+    type KeyValue = (Option<Vec<u8>>, Vec<u8>);
+
+    fn records(text: &[u8], key: Option<&str>) -> Result<Vec<KeyValue>> {
         let mut file = tempfile::NamedTempFile::new().unwrap();
         file.write_all(text).unwrap();
         let mut csv = CsvRecords::open(file.path(), key)?;

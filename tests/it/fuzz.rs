@@ -13,6 +13,7 @@ mod memory;
 mod metrics;
 mod paths;
 mod reference;
+mod tree;
 
 use proptest::prelude::ProptestConfig;
 
