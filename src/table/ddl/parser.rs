@@ -2,6 +2,8 @@
 //!
 //! Bounded: the text by [`TEXT_BYTES_MAX`], the nesting of types in [`types`]. No input panics.
 
+use std::collections::{HashMap, HashSet};
+
 use super::tokens::{Location, Token, Tokens, refuse, short};
 use super::{Ddl, PARQUET_INPUT, PARQUET_OUTPUT, PARQUET_SERDE, Property, location, types};
 use crate::error::{Error, Result};
@@ -207,6 +209,7 @@ fn stored_as(tokens: &mut Tokens) -> Result<()> {
 fn properties(tokens: &mut Tokens) -> Result<Vec<Property>> {
     tokens.expect(&Token::LParen, "'(' and the properties, as in ('key' = 'value')")?;
     let mut properties: Vec<Property> = Vec::new();
+    let mut lines = HashMap::new();
     loop {
         let at = tokens.at();
         let key = tokens.text("a property's key in quotes")?;
@@ -230,10 +233,10 @@ fn properties(tokens: &mut Tokens) -> Result<Vec<Property>> {
                 ),
             ));
         }
-        if let Some(first) = properties.iter().find(|p| p.key == key) {
+        if let Some(first) = lines.insert(key.clone(), at.line) {
             return Err(refuse(
                 at,
-                format!("the property '{key}' is on line {} already: remove one of the two", first.line),
+                format!("the property '{key}' is on line {first} already: remove one of the two"),
             ));
         }
         properties.push(Property { key, value, line: at.line });
@@ -246,7 +249,7 @@ fn properties(tokens: &mut Tokens) -> Result<Vec<Property>> {
 
 /// Names are unique over both kinds of columns, and partition columns are strings.
 fn check_columns(columns: &[Located<Column>], partitioned_by: &[Located<Column>]) -> Result<()> {
-    let mut names = std::collections::HashSet::new();
+    let mut names = HashSet::new();
     for (column, at) in columns {
         if !names.insert(&column.name) {
             return Err(refuse(*at, format!("the table has two columns `{}`: remove one", column.name)));

@@ -1,5 +1,7 @@
 //! Reads the types of columns: `array<struct<a:int,b:decimal(18,4)>>`.
 
+use std::collections::HashSet;
+
 use super::tokens::{Location, Token, Tokens, refuse};
 use crate::error::Result;
 use crate::table::columns::{ColumnType, StructField};
@@ -84,11 +86,12 @@ fn map(tokens: &mut Tokens, depth: usize) -> Result<ColumnType> {
 
 fn struct_fields(tokens: &mut Tokens, depth: usize) -> Result<ColumnType> {
     tokens.expect(&Token::Lt, "'<' after struct, as in struct<bid:double,ask:double>")?;
-    let mut fields: Vec<StructField> = Vec::new();
+    let mut fields = Vec::new();
+    let mut names = HashSet::new();
     loop {
         let at = tokens.at();
         let name = tokens.column_name("the name of a struct's field")?;
-        if fields.iter().any(|f| f.name == name) {
+        if !names.insert(name.clone()) {
             return Err(refuse(
                 at,
                 format!("the struct has two fields `{name}`: name one of them otherwise"),
