@@ -177,6 +177,8 @@ async fn find_end(
         .with("missing below offset", least)
         .with("read from offset", source_start));
     }
+    // Offsets will be committed for what is in that link, which may be another process's of this moment.
+    folder.settle().await?;
     let name = chain.link_name(start);
     let footer = read_footer(folder, &name, chain, start).await?.ok_or_else(|| {
         Error::new(Kind::Store, "a link was listed and is not there")

@@ -39,6 +39,16 @@ impl LocalStore {
     pub(super) fn new(durability: Durability) -> Self {
         Self { inner: LocalFileSystem::new(), durability }
     }
+
+    /// Has a folder's links on the disk, whoever made them.
+    pub(super) async fn settle(&self, folder: &Path) -> Result<()> {
+        if self.durability == Durability::NoFsync {
+            return Ok(());
+        }
+        let folder = self.inner.path_to_filesystem(folder)?;
+        let synced = tokio::task::spawn_blocking(move || sync_links(&folder)).await;
+        synced.map_err(|e| generic(io::Error::other(e)))?.map_err(generic)
+    }
 }
 
 impl std::fmt::Display for LocalStore {
@@ -140,7 +150,7 @@ fn create<'a>(
     // Also where another writer's file is there: it may not have synced the folder yet, and the caller goes on from it.
     let is_there = linked.as_ref().map_or_else(|e| e.kind() == ErrorKind::AlreadyExists, |()| true);
     if is_there && durability == Durability::Fsync {
-        sync_folder(Some(folder))?;
+        sync_links(folder)?;
     }
     linked
 }
@@ -171,26 +181,39 @@ fn stage<'a>(
     Ok(file)
 }
 
-/// As `create_dir_all`, and each new folder's entry in its parent is on the disk too.
+/// As `create_dir_all`, and the entry of each folder in its parent is on the disk before the next is made in it: also
+/// that of the first one that is there, which another process may have made just now. So of a folder that is there, only
+/// its own entry may not be on the disk.
 fn create_folders(folder: &FilePath, durability: Durability) -> io::Result<()> {
-    if folder.is_dir() {
-        return Ok(());
+    if !folder.is_dir() {
+        if let Some(parent) = folder.parent() {
+            create_folders(parent, durability)?;
+        }
+        match fs::create_dir(folder) {
+            Err(e) if e.kind() != ErrorKind::AlreadyExists => return Err(e),
+            _ => {}
+        }
     }
-    if let Some(parent) = folder.parent() {
-        create_folders(parent, durability)?;
+    match durability {
+        Durability::Fsync => sync_entry(folder),
+        Durability::NoFsync => Ok(()),
     }
-    match fs::create_dir(folder) {
-        Err(e) if e.kind() != ErrorKind::AlreadyExists => return Err(e),
-        _ => {}
-    }
-    if durability == Durability::Fsync {
-        sync_folder(folder.parent())?;
-    }
-    Ok(())
 }
 
-fn sync_folder(folder: Option<&FilePath>) -> io::Result<()> {
-    folder.map_or(Ok(()), |folder| File::open(folder)?.sync_all())
+/// Has the links in a folder on the disk, and the folder itself.
+fn sync_links(folder: &FilePath) -> io::Result<()> {
+    File::open(folder)?.sync_all()?;
+    sync_entry(folder)
+}
+
+fn sync_entry(folder: &FilePath) -> io::Result<()> {
+    match folder.parent().map(File::open) {
+        Some(Ok(parent)) => parent.sync_all(),
+        // A folder in which this user may not look was not made by a writer of this user's.
+        Some(Err(e)) if e.kind() == ErrorKind::PermissionDenied => Ok(()),
+        Some(Err(e)) => Err(e),
+        None => Ok(()),
+    }
 }
 
 fn generic(source: io::Error) -> Error {

@@ -54,6 +54,8 @@ struct S3 {
 #[derive(Clone)]
 pub struct Folder {
     store: Arc<dyn ObjectStore>,
+    /// The store once more, where it is the local disk.
+    disk: Option<Arc<LocalStore>>,
     path: Path,
     location: String,
 }
@@ -133,7 +135,8 @@ impl Stores {
         let path =
             Path::parse(path.trim_matches('/')).map_err(|e| wrong("the location is no path").because(e))?;
         let below = if path.as_ref().is_empty() { "" } else { "/" };
-        Ok(Folder { store, location: format!("{root}/{path}{below}"), path })
+        let disk = (root == "file://").then(|| self.local.clone());
+        Ok(Folder { store, disk, location: format!("{root}/{path}{below}"), path })
     }
 }
 
@@ -175,7 +178,7 @@ impl Folder {
             .ok_or_else(|| Error::usage("a location is SCHEME:///PATH/").with("location", location))?;
         let path = Path::parse(path.trim_matches('/'))
             .map_err(|e| Error::usage("the location is no path").with("location", location).because(e))?;
-        Ok(Self { store, path, location: location.to_owned() })
+        Ok(Self { store, disk: None, path, location: location.to_owned() })
     }
 
     /// As the catalog keeps it, with a slash at the end.
@@ -196,6 +199,7 @@ impl Folder {
     pub fn folder(&self, relative: &str) -> Result<Self> {
         Ok(Self {
             store: self.store.clone(),
+            disk: self.disk.clone(),
             path: self.child(relative)?,
             location: format!("{}{relative}/", self.location),
         })
@@ -285,6 +289,13 @@ impl Folder {
             .collect();
         entries.sort_by(|a, b| a.name.cmp(&b.name));
         Ok(entries)
+    }
+
+    /// Makes what is listed in the folder stay, also after a power cut: another process may have created it just now, and
+    /// not have synced the folder yet. On S3 what is listed stays anyhow.
+    pub async fn settle(&self) -> Result<()> {
+        let Some(disk) = &self.disk else { return Ok(()) };
+        disk.settle(&self.path).await.map_err(|e| self.failed("cannot sync a folder", "", e))
     }
 
     /// Every object below the folder, hidden ones left out, by relative path, in no order.
