@@ -15,6 +15,7 @@ use aws_config::provider_config::ProviderConfig;
 use aws_config::retry::RetryConfig;
 use aws_config::timeout::TimeoutConfig;
 use aws_config::{AppName, BehaviorVersion, Region, SdkConfig};
+use aws_credential_types::Credentials;
 use aws_credential_types::provider::error::CredentialsError;
 use aws_credential_types::provider::future::ProvideCredentials as ProvideCredentialsFuture;
 use aws_credential_types::provider::{ProvideCredentials, SharedCredentialsProvider};
@@ -132,6 +133,11 @@ impl Aws {
         Ok(self.config().await?.region().map(ToString::to_string).unwrap_or_default())
     }
 
+    /// Credentials of this moment, as the chain gives them.
+    pub async fn credentials(&self) -> Result<Credentials> {
+        credentials_of(&provider_of(self.config().await?)?).await
+    }
+
     /// Where a service is, if not at AWS's own place: `AWS_ENDPOINT_URL_S3`, a profile's `services` or the endpoint for
     /// all. The SDK's clients find it by themselves; this is for those that are not the SDK's.
     pub async fn endpoint(&self, service: &str) -> Result<Option<String>> {
@@ -163,6 +169,25 @@ fn http_client() -> SharedHttpClient {
         }
         connector.build()
     })
+}
+
+/// Who gives credentials.
+pub fn provider_of(config: &SdkConfig) -> Result<SharedCredentialsProvider> {
+    config.credentials_provider().ok_or_else(|| {
+        Error::usage("AWS's default chain has no credentials at all: set AWS_PROFILE or AWS_ACCESS_KEY_ID")
+    })
+}
+
+/// Credentials within the time that they may take.
+pub async fn credentials_of(provider: &SharedCredentialsProvider) -> Result<Credentials> {
+    match tokio::time::timeout(CREDENTIALS_TIMEOUT, provider.provide_credentials()).await {
+        Ok(given) => given.map_err(|e| no_credentials(&e)),
+        Err(_) => Err(Error::new(
+            Kind::System,
+            "AWS's default chain gives no credentials: what it asks does not answer",
+        )
+        .with("waited", format_args!("{} s", CREDENTIALS_TIMEOUT.as_secs()))),
+    }
 }
 
 fn timeouts() -> TimeoutConfig {

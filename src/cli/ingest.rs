@@ -140,7 +140,7 @@ async fn job(args: &IngestArgs, settings: &Settings) -> Result<Job> {
     if ours.topics.is_empty() {
         return Err(missing("no topic is named: give --topic, or set ingest.topics"));
     }
-    let connection = connection(&settings.kafka)?;
+    let connection = connection(settings)?;
     let Lake { catalog, stores } = open(settings).await?;
     let ddl = find_table(table, &catalog, settings).await?;
     Ok(Job {

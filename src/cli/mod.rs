@@ -23,7 +23,7 @@ use tokio::runtime::Builder;
 
 use crate::aws::Aws;
 use crate::catalog::{Catalog, GlueCatalog, LocalCatalog};
-use crate::config::{CatalogAt, Config, Flag, Kafka, Log, Settings};
+use crate::config::{CatalogAt, Config, Flag, Log, Settings};
 use crate::error::{self, Error, Kind, Result};
 use crate::kafka::Connection;
 use crate::store::{Durability, Stores};
@@ -170,14 +170,16 @@ fn setting(name: &'static str, key: &str, text: &Option<String>) -> Option<Flag>
 }
 
 /// How to reach Kafka, for a command that works on a cluster of the user's.
-fn connection(kafka: &Kafka) -> Result<Connection> {
+fn connection(settings: &Settings) -> Result<Connection> {
+    let kafka = &settings.kafka;
     if kafka.brokers == "embedded" {
         return Err(Error::usage(
             "the embedded cluster lives and ends with one process, so only `ticklake demo` can use it: \
              name a broker with --brokers HOST:PORT",
         ));
     }
-    Ok(Connection { brokers: kafka.brokers.clone(), properties: kafka.properties.clone() })
+    let (brokers, properties) = (kafka.brokers.clone(), kafka.properties.clone());
+    Ok(Connection { brokers, properties, aws: Aws::new(settings.aws.options()) })
 }
 
 /// What a command works on. Each part is shared by all that the command does.

@@ -94,7 +94,7 @@ fn job(args: &ProduceArgs, settings: &Settings) -> Result<Job> {
         return Err(Error::usage("stdin cannot be begun again: --loop needs a file"));
     }
     Ok(Job {
-        connection: connection(&settings.kafka)?,
+        connection: connection(settings)?,
         topic: args.topic.clone(),
         missing_topic: match args.create_topic {
             // The broker's own default, below 0, knows how many brokers there are.

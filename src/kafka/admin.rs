@@ -16,6 +16,7 @@ use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 
 use super::client::{Connection, failed};
 use super::hearing::Hearing;
+use super::native::set_token;
 use crate::error::{Error, Kind, Result};
 
 /// Enough for a broker on another continent and its TLS handshake; short enough for someone who waits.
@@ -39,7 +40,7 @@ impl Admin {
         config.remove("group.id");
         config.set("allow.auto.create.topics", "false");
         let client: BaseConsumer<Hearing> = config
-            .create_with_context(Hearing::default())
+            .create_with_context(Hearing::of(connection))
             .map_err(|e| failed("the Kafka client cannot be made; check the Kafka properties", e))?;
         let limit = config.get("socket.timeout.ms").and_then(|ms| ms.parse().ok()).map(Duration::from_millis);
         let admin = Self {
@@ -48,8 +49,20 @@ impl Admin {
             limit: limit.unwrap_or_default(),
             config,
         };
+        admin.log_in().await?;
         admin.cluster_id().await?;
         Ok(admin)
+    }
+
+    /// Gives the client the token that it asked for when it was made, where the brokers want one.
+    async fn log_in(&self) -> Result<()> {
+        self.blocking(|client| {
+            if client.context().token()?.is_some() {
+                let _ = client.poll(Duration::ZERO);
+            }
+            Ok(())
+        })
+        .await
     }
 
     /// The id that the cluster was given when it was made.
@@ -88,8 +101,13 @@ impl Admin {
     /// quicker) is left as it is. `replication` below 0 is the broker's default.
     pub async fn create_topic(&self, topic: &str, partitions: i32, replication: i32) -> Result<()> {
         let (name, config, limit) = (topic.to_owned(), self.config.clone(), self.limit);
+        let token = self.blocking(|client| client.context().token()).await?;
         let answer = blocking(move || {
             let client: AdminClient<DefaultClientContext> = config.create()?;
+            if let Some(token) = token {
+                // Nobody polls this client for what it wants, and it is gone before the token is.
+                set_token(client.inner(), &token)?;
+            }
             let options = AdminOptions::new().request_timeout(Some(limit)).operation_timeout(Some(limit));
             let new = NewTopic::new(&name, partitions, TopicReplication::Fixed(replication));
             futures::executor::block_on(client.create_topics([&new], &options))

@@ -6,15 +6,19 @@ use std::fmt;
 use rdkafka::ClientConfig;
 use rdkafka::error::KafkaError;
 
+use super::iam::{MECHANISM, Tokens};
+use crate::aws::Aws;
 use crate::error::{Error, Kind, Result};
 
 /// How to reach a cluster: the brokers and any of librdkafka's properties.
-#[derive(Clone, Default, PartialEq, Eq)]
+#[derive(Clone, Default)]
 pub struct Connection {
     /// `HOST:PORT,…`
     pub brokers: String,
     /// librdkafka's properties, by its names. They pass through as they are, above the role's defaults.
     pub properties: BTreeMap<String, String>,
+    /// Whose credentials `sasl.mechanism=AWS_MSK_IAM` shows the brokers.
+    pub aws: Aws,
 }
 
 impl fmt::Debug for Connection {
@@ -45,6 +49,13 @@ impl Connection {
         for (key, value) in &self.properties {
             config.set(canonical(key), value);
         }
+        if self.wants_tokens() {
+            config.set("sasl.mechanism", "OAUTHBEARER");
+            // The brokers have no other port for it.
+            if !self.properties.contains_key("security.protocol") {
+                config.set("security.protocol", "SASL_SSL");
+            }
+        }
         config.set("bootstrap.servers", &self.brokers);
         for (key, value) in fixed {
             let mut theirs = self.properties.iter().filter(|(name, _)| canonical(name) == *key);
@@ -58,6 +69,16 @@ impl Connection {
         }
         Ok(config)
     }
+
+    fn wants_tokens(&self) -> bool {
+        let mut mechanisms = self.properties.iter().filter(|(name, _)| canonical(name) == "sasl.mechanism");
+        mechanisms.any(|(_, mechanism)| mechanism == MECHANISM)
+    }
+
+    /// What makes the tokens of one client; none where the brokers take none. Called where tokio runs.
+    pub(super) fn tokens(&self) -> Option<Tokens> {
+        self.wants_tokens().then(|| Tokens::new(self.aws.clone()))
+    }
 }
 
 /// The name under which a property is set here. Some have two names, of which the one that is set last would win, in
@@ -69,6 +90,8 @@ fn canonical(name: &str) -> &str {
         "delivery.timeout.ms" => "message.timeout.ms",
         "queue.buffering.max.ms" => "linger.ms",
         "compression.codec" => "compression.type",
+        "max.partition.fetch.bytes" => "fetch.message.max.bytes",
+        "sasl.mechanisms" => "sasl.mechanism",
         "max.in.flight" => "max.in.flight.requests.per.connection",
         "message.send.max.retries" => "retries",
         name => name,

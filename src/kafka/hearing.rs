@@ -1,4 +1,5 @@
-//! Keeps what a client says outside of its answers: why it cannot reach a broker, and its log lines.
+//! Keeps what a client says outside of its answers: why it cannot reach a broker, and its log lines; and gives it the
+//! tokens that it asks for.
 //!
 //! librdkafka tries again for as long as it may, so a call that fails says only that time ran out. The reason
 //! ("connection refused", "authentication failed") comes as an event before it; the last one is kept here and
@@ -7,17 +8,51 @@
 use std::sync::{Mutex, PoisonError};
 
 use rdkafka::ClientContext;
+use rdkafka::client::OAuthToken;
 use rdkafka::config::RDKafkaLogLevel;
 use rdkafka::consumer::ConsumerContext;
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
+
+use super::client::Connection;
+use super::iam::{Token, Tokens};
+use crate::error::{self, Result};
 
 /// The context of a client whose events nobody else reads.
 #[derive(Debug, Default)]
 pub(super) struct Hearing {
     last: Mutex<Option<String>>,
+    tokens: Option<Tokens>,
 }
 
+/// What rdkafka takes as the reason of a token that is not there.
+pub(super) type NoToken = Box<dyn std::error::Error>;
+
 impl Hearing {
+    /// Called where tokio runs, if the connection wants tokens.
+    pub(super) fn of(connection: &Connection) -> Self {
+        Self { last: Mutex::default(), tokens: connection.tokens() }
+    }
+
+    /// A token where the connection wants one, so that what hinders it is told before a broker is asked. It blocks.
+    pub(super) fn token(&self) -> Result<Option<Token>> {
+        self.tokens.as_ref().map(Tokens::get).transpose()
+    }
+
+    /// The answer to librdkafka's wish for a token.
+    pub(super) fn oauth_token(&self) -> Result<OAuthToken, NoToken> {
+        match self.token() {
+            Ok(Some(token)) => Ok(OAuthToken {
+                lifetime_ms: token.ends_at_ms(),
+                token: token.text,
+                principal_name: String::new(),
+            }),
+            Ok(None) => Err("there is nobody here who makes tokens: of OAUTHBEARER, sasl.mechanism=AWS_MSK_IAM is what is \
+                             supported"
+                .into()),
+            Err(e) => Err(error::chain(&e).into()),
+        }
+    }
+
     /// The last reason that was given, in librdkafka's words.
     pub(super) fn reason(&self) -> Option<String> {
         self.last.lock().unwrap_or_else(PoisonError::into_inner).clone()
@@ -25,6 +60,12 @@ impl Hearing {
 }
 
 impl ClientContext for Hearing {
+    const ENABLE_REFRESH_OAUTH_TOKEN: bool = true;
+
+    fn generate_oauth_token(&self, _: Option<&str>) -> Result<OAuthToken, NoToken> {
+        self.oauth_token()
+    }
+
     fn log(&self, level: RDKafkaLogLevel, facility: &str, line: &str) {
         match level {
             RDKafkaLogLevel::Debug => tracing::trace!(target: "librdkafka", facility, "{line}"),

@@ -5,6 +5,7 @@ pub mod admin;
 pub mod client;
 pub mod cluster;
 mod hearing;
+pub mod iam;
 mod native;
 pub mod producer;
 pub mod records;

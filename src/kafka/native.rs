@@ -14,6 +14,8 @@ use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::message::BorrowedMessage;
 use rdkafka::types::{RDKafkaAdminOp, RDKafkaRespErr};
 
+use super::iam::Token;
+
 /// A topic's own id, which a topic that is made anew under the same name does not have, as Kafka's own tools print it;
 /// `None` from a broker that has none (before Kafka 2.8). Waits for the answer of `broker`, any that is there: librdkafka
 /// would look for the controller, which the in-process cluster has none of.
@@ -87,6 +89,25 @@ pub(super) fn commit<C: ClientContext>(
             code => Err(KafkaError::ConsumerCommit(code.into())),
         }
     }
+}
+
+/// Gives a client its token without being asked by an event.
+pub(super) fn set_token<C: ClientContext>(client: &Client<C>, token: &Token) -> Result<(), KafkaError> {
+    let text = CString::new(token.text.as_str())?;
+    // SAFETY: the client outlives the call, which copies the texts; there are no extensions, and no buffer for words.
+    let set = unsafe {
+        c::rd_kafka_oauthbearer_set_token(
+            client.native_ptr(),
+            text.as_ptr(),
+            token.ends_at_ms(),
+            c"".as_ptr(),
+            ptr::null_mut(),
+            0,
+            ptr::null_mut(),
+            0,
+        )
+    };
+    checked(set)
 }
 
 /// Where a partition ended when it was last fetched, without asking the broker; `None` where it was not fetched yet.

@@ -9,6 +9,7 @@ use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use rdkafka::ClientContext;
+use rdkafka::client::OAuthToken;
 use rdkafka::config::RDKafkaLogLevel;
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::producer::{
@@ -17,7 +18,7 @@ use rdkafka::producer::{
 use tokio::time::{Instant, sleep};
 
 use super::client::{Connection, failed};
-use super::hearing::Hearing;
+use super::hearing::{Hearing, NoToken};
 use crate::error::{Error, Kind, Result};
 
 /// What a producer cannot promise delivery without.
@@ -83,7 +84,7 @@ impl Producer {
             ));
         }
         let client: ThreadedProducer<Deliveries> = config
-            .create_with_context(Deliveries::default())
+            .create_with_context(Deliveries { hearing: Hearing::of(connection), ..Deliveries::default() })
             .map_err(|e| failed("the Kafka producer cannot be made; check the Kafka properties", e))?;
         Ok(Self {
             client,
@@ -237,6 +238,12 @@ impl Deliveries {
 }
 
 impl ClientContext for Deliveries {
+    const ENABLE_REFRESH_OAUTH_TOKEN: bool = true;
+
+    fn generate_oauth_token(&self, _: Option<&str>) -> Result<OAuthToken, NoToken> {
+        self.hearing.oauth_token()
+    }
+
     fn log(&self, level: RDKafkaLogLevel, facility: &str, line: &str) {
         self.hearing.log(level, facility, line);
     }

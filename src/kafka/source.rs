@@ -206,7 +206,7 @@ impl Source {
         let (commands, commands_receiver) = std_mpsc::channel();
         let context = Context {
             events: to.events.clone(),
-            hearing: Hearing::default(),
+            hearing: Hearing::of(connection),
             time: options.time,
             state: Mutex::new(State::default()),
             changed: AtomicBool::new(false),

@@ -29,7 +29,7 @@ pub use simulate::Simulation;
 const PROGRESS_INTERVAL: Duration = Duration::from_millis(200);
 
 /// One run of a producer: what to send, where to, and how fast.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug)]
 pub struct Job {
     pub connection: Connection,
     pub topic: String,

@@ -7,13 +7,13 @@ use std::time::{Duration, SystemTime};
 
 use async_trait::async_trait;
 use aws_credential_types::Credentials;
-use aws_credential_types::provider::{ProvideCredentials, SharedCredentialsProvider};
+use aws_credential_types::provider::SharedCredentialsProvider;
 use object_store::aws::AwsCredential;
 use object_store::{CredentialProvider, Error, Result};
 use tokio::sync::Mutex;
 
 use crate::aws;
-use crate::error::{self, Kind};
+use crate::error;
 
 /// Credentials are fetched anew when they end within this; while that fails, those at hand are used to their end.
 const REFRESH_BEFORE: Duration = Duration::from_secs(300);
@@ -58,17 +58,6 @@ impl Chain {
     pub(super) fn new(provider: SharedCredentialsProvider) -> Self {
         Self { provider, held: Mutex::default() }
     }
-
-    async fn fetch(&self) -> Result<Credentials, error::Error> {
-        match tokio::time::timeout(aws::CREDENTIALS_TIMEOUT, self.provider.provide_credentials()).await {
-            Ok(fetched) => fetched.map_err(|e| aws::no_credentials(&e)),
-            Err(_) => Err(error::Error::new(
-                Kind::Store,
-                "AWS's default chain gives no credentials: what it asks does not answer",
-            )
-            .with("waited", format_args!("{} s", aws::CREDENTIALS_TIMEOUT.as_secs()))),
-        }
-    }
 }
 
 #[async_trait]
@@ -82,7 +71,7 @@ impl CredentialProvider for Chain {
         if let Some(held) = held.as_ref().filter(|held| now < held.refresh_at && held.is_good(now)) {
             return Ok(held.credential.clone());
         }
-        match self.fetch().await {
+        match aws::credentials_of(&self.provider).await {
             Ok(credentials) => Ok(held.insert(Held::new(&credentials, now)).credential.clone()),
             Err(e) => match held.as_mut().filter(|held| held.is_good(now)) {
                 Some(held) => {

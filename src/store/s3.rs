@@ -24,7 +24,7 @@ use object_store::{
 use super::credentials::Chain;
 use super::pages::NoPages;
 use crate::aws::{self, Aws};
-use crate::error::{self, Kind};
+use crate::error;
 
 const STORE: &str = "S3";
 
@@ -91,12 +91,7 @@ impl S3Store {
             }
         }
         let region = aws.region().await?;
-        let chain = aws.config().await?.credentials_provider().ok_or_else(|| {
-            error::Error::new(
-                Kind::Store,
-                "AWS's default chain has no credentials at all: set AWS_PROFILE or AWS_ACCESS_KEY_ID",
-            )
-        })?;
+        let chain = aws::provider_of(aws.config().await?)?;
         let credentials: AwsCredentialProvider = Arc::new(Chain::new(chain));
         let Address { endpoint, style } = Address::of(bucket, &region, options, aws).await?;
         let mut builder = AmazonS3Builder::new()

@@ -11,7 +11,7 @@ const ROOMS: [(&str, &[&str]); 13] = [
     ("error", &[]),
     ("aws", &[]),
     ("table", &[]),
-    ("kafka", &["table"]),
+    ("kafka", &["aws", "table"]),
     ("store", &["aws", "table"]),
     ("catalog", &["aws", "table"]),
     ("ingest", &["table", "kafka", "store", "catalog"]),

@@ -7,6 +7,7 @@ mod ddl;
 mod decoding;
 mod feeds;
 mod fuzz;
+mod iam;
 mod ingest;
 mod layers;
 mod metrics;

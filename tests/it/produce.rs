@@ -87,7 +87,8 @@ fn record(key: Option<&str>, value: &str) -> Record {
 fn nobody() -> Connection {
     let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     let brokers = listener.local_addr().unwrap().to_string();
-    Connection { brokers, properties: [("socket.timeout.ms".to_owned(), "1000".to_owned())].into() }
+    let properties = [("socket.timeout.ms".to_owned(), "1000".to_owned())].into();
+    Connection { brokers, properties, ..Connection::default() }
 }
 
 #[tokio::test]

@@ -282,6 +282,10 @@ impl Poller {
 
     /// Joins the group once the topic was found and the job is ready for it.
     fn join(&mut self) -> Result<(), End> {
+        if self.consumer.context().hearing.token().map_err(End::Failed)?.is_some() {
+            // The client has asked for it, and no broker is reached before it is given.
+            let _ = self.consumer.poll(Duration::ZERO);
+        }
         let found = self.look().map_err(End::Failed)?;
         self.topic_id = found.topic_id.clone();
         self.say(SourceEvent::Found(found))?;

@@ -8,6 +8,7 @@ use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
 use std::sync::mpsc::RecvTimeoutError;
 
+use rdkafka::client::OAuthToken;
 use rdkafka::config::RDKafkaLogLevel;
 use rdkafka::consumer::{BaseConsumer, CommitMode, Consumer, ConsumerContext, RebalanceProtocol};
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
@@ -20,7 +21,7 @@ use tracing::{debug, info};
 use super::{ANSWER, ASK_AGAIN, ASK_PAUSE, Commit, Offer, REPLY, Reply, SourceEvent};
 use crate::error::{Error, Kind, Result};
 use crate::kafka::client::failed;
-use crate::kafka::hearing::Hearing;
+use crate::kafka::hearing::{Hearing, NoToken};
 use crate::kafka::records::TopicPartition;
 
 /// The context of a source's consumer.
@@ -51,6 +52,12 @@ pub(super) struct Assigned {
 }
 
 impl ClientContext for Context {
+    const ENABLE_REFRESH_OAUTH_TOKEN: bool = true;
+
+    fn generate_oauth_token(&self, _: Option<&str>) -> Result<OAuthToken, NoToken> {
+        self.hearing.oauth_token()
+    }
+
     fn log(&self, level: RDKafkaLogLevel, facility: &str, line: &str) {
         self.hearing.log(level, facility, line);
     }
