@@ -14,7 +14,7 @@ use rdkafka::client::DefaultClientContext;
 use rdkafka::consumer::{BaseConsumer, Consumer};
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 
-use super::client::{Connection, failed};
+use super::client::{Connection, failed, is_away};
 use super::hearing::Hearing;
 use super::native::set_token;
 use crate::error::{Error, Kind, Result};
@@ -68,10 +68,14 @@ impl Admin {
     /// The id that the cluster was given when it was made.
     pub async fn cluster_id(&self) -> Result<String> {
         let limit = self.limit;
-        let id = self.blocking(move |client| client.client().fetch_cluster_id(limit)).await;
-        match id {
-            Some(id) => Ok(id),
-            None => Err(self.away().await),
+        let asked = self.blocking(move |client| {
+            let none = KafkaError::MetadataFetch(RDKafkaErrorCode::OperationTimedOut);
+            let ask = |step| client.client().fetch_cluster_id(step).ok_or_else(|| none.clone());
+            client.context().ask(limit, || serve(client), ask)
+        });
+        match asked.await {
+            Ok(id) => Ok(id),
+            Err(_) => Err(self.away().await),
         }
     }
 
@@ -150,13 +154,17 @@ impl Admin {
     async fn away(&self) -> Error {
         let reason = self
             .blocking(|client| {
-                // The events have waited for somebody to poll. There are few: a broker that stays away is not news.
-                while client.poll(Duration::from_millis(20)).is_some() {}
+                serve(client);
                 client.context().reason()
             })
             .await;
         away(&self.brokers, self.limit, reason)
     }
+}
+
+/// The events have waited for somebody to poll. There are few: a broker that stays away is not news.
+fn serve(client: &BaseConsumer<Hearing>) {
+    while client.poll(Duration::from_millis(20)).is_some() {}
 }
 
 fn away(brokers: &str, limit: Duration, reason: Option<String>) -> Error {
@@ -166,7 +174,7 @@ fn away(brokers: &str, limit: Duration, reason: Option<String>) -> Error {
          here, and that security.protocol and the credentials are what it wants",
     )
     .with("brokers", brokers)
-    .with("waited", format_args!("{} s", limit.as_secs_f64()))
+    .with("waited", format_args!("{} s at most", limit.as_secs_f64()))
     .retryable();
     match reason {
         Some(reason) => error.because(reason),
@@ -175,23 +183,7 @@ fn away(brokers: &str, limit: Duration, reason: Option<String>) -> Error {
 }
 
 fn refused(what: &str, topic: &str, code: RDKafkaErrorCode) -> Error {
-    Error::new(Kind::Kafka, what).with("topic", topic).because(code)
-}
-
-fn is_away(error: &KafkaError) -> bool {
-    let code = match error {
-        KafkaError::AdminOp(code) => Some(*code),
-        other => other.rdkafka_error_code(),
-    };
-    matches!(
-        code,
-        Some(
-            RDKafkaErrorCode::AllBrokersDown
-                | RDKafkaErrorCode::BrokerTransportFailure
-                | RDKafkaErrorCode::OperationTimedOut
-                | RDKafkaErrorCode::Resolve
-        )
-    )
+    failed(what, KafkaError::AdminOp(code)).with("topic", topic)
 }
 
 async fn blocking<T: Send + 'static>(call: impl FnOnce() -> T + Send + 'static) -> T {

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::fmt;
 
 use rdkafka::ClientConfig;
-use rdkafka::error::KafkaError;
+use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 
 use super::iam::{MECHANISM, Tokens};
 use crate::aws::Aws;
@@ -99,8 +99,46 @@ fn canonical(name: &str) -> &str {
 }
 
 /// An error of librdkafka's as the crate's own. A property that it does not know, or a value that it does not take,
-/// is the user's to change.
+/// is the user's to change; what an ACL forbids says which one is missing.
 pub(super) fn failed(what: impl Into<String>, e: KafkaError) -> Error {
     let kind = if matches!(e, KafkaError::ClientConfig(..)) { Kind::Usage } else { Kind::Kafka };
-    Error::new(kind, what).because(e)
+    let error = Error::new(kind, what);
+    let error = match code_of(&e).and_then(missing_right) {
+        Some(right) => error.with("ACLs must allow", right),
+        None => error,
+    };
+    error.because(e)
+}
+
+/// What an ACL has to allow before Kafka does not answer so (Kafka's documentation, "Operations and Resources on
+/// Protocols").
+pub(super) fn missing_right(code: RDKafkaErrorCode) -> Option<&'static str> {
+    match code {
+        RDKafkaErrorCode::TopicAuthorizationFailed => {
+            Some("READ of the topic, to produce WRITE, and to make it CREATE")
+        }
+        RDKafkaErrorCode::GroupAuthorizationFailed => Some("READ of the consumer group"),
+        RDKafkaErrorCode::ClusterAuthorizationFailed => Some("CREATE or IDEMPOTENT_WRITE on the cluster"),
+        _ => None,
+    }
+}
+
+fn code_of(e: &KafkaError) -> Option<RDKafkaErrorCode> {
+    match e {
+        KafkaError::AdminOp(code) => Some(*code),
+        other => other.rdkafka_error_code(),
+    }
+}
+
+/// Whether no broker was heard.
+pub(super) fn is_away(e: &KafkaError) -> bool {
+    matches!(
+        code_of(e),
+        Some(
+            RDKafkaErrorCode::AllBrokersDown
+                | RDKafkaErrorCode::BrokerTransportFailure
+                | RDKafkaErrorCode::OperationTimedOut
+                | RDKafkaErrorCode::Resolve
+        )
+    )
 }

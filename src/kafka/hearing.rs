@@ -6,6 +6,7 @@
 //! becomes the cause of the error.
 
 use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
 
 use rdkafka::ClientContext;
 use rdkafka::client::OAuthToken;
@@ -13,14 +14,19 @@ use rdkafka::config::RDKafkaLogLevel;
 use rdkafka::consumer::ConsumerContext;
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 
-use super::client::Connection;
+use tokio::time::Instant;
+
+use super::client::{Connection, is_away};
 use super::iam::{Token, Tokens};
 use crate::error::{self, Result};
+
+/// How long librdkafka is left alone with a question before its events are looked at.
+const STEP: Duration = Duration::from_secs(1);
 
 /// The context of a client whose events nobody else reads.
 #[derive(Debug, Default)]
 pub(super) struct Hearing {
-    last: Mutex<Option<String>>,
+    last: Mutex<Option<(Option<RDKafkaErrorCode>, String)>>,
     tokens: Option<Tokens>,
 }
 
@@ -55,7 +61,34 @@ impl Hearing {
 
     /// The last reason that was given, in librdkafka's words.
     pub(super) fn reason(&self) -> Option<String> {
+        self.last().map(|(_, reason)| reason)
+    }
+
+    fn last(&self) -> Option<(Option<RDKafkaErrorCode>, String)> {
         self.last.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Asks the brokers, in steps, for `limit` at most. They are not asked again when the last word was that they and
+    /// this client do not understand each other: librdkafka would try on in silence, and it does not get better.
+    /// `serve` polls the client for its events.
+    pub(super) fn ask<T>(
+        &self,
+        limit: Duration,
+        mut serve: impl FnMut(),
+        mut ask: impl FnMut(Duration) -> Result<T, KafkaError>,
+    ) -> Result<T, KafkaError> {
+        let start = Instant::now();
+        loop {
+            let rest = limit.saturating_sub(start.elapsed());
+            let asked = ask(rest.min(STEP));
+            let Err(e) = asked else { return asked };
+            serve();
+            use RDKafkaErrorCode::{Authentication, SSL};
+            let is_final = matches!(self.last(), Some((Some(Authentication | SSL), _)));
+            if is_final || !is_away(&e) || rest <= STEP {
+                return Err(e);
+            }
+        }
     }
 }
 
@@ -72,12 +105,18 @@ impl ClientContext for Hearing {
             // What matters of these comes as an error event or as a call that fails.
             _ => tracing::debug!(target: "librdkafka", facility, "{line}"),
         }
+        // But for a connection that ends without a word, as that of plain text to a port of TLS.
+        let mut last = self.last.lock().unwrap_or_else(PoisonError::into_inner);
+        if facility == "FAIL" && !matches!(*last, Some((Some(_), _))) {
+            *last = Some((None, line.to_owned()));
+        }
     }
 
     fn error(&self, error: KafkaError, reason: &str) {
         // "1/1 brokers are down" comes after the event that says why.
         if error.rdkafka_error_code() != Some(RDKafkaErrorCode::AllBrokersDown) {
-            *self.last.lock().unwrap_or_else(PoisonError::into_inner) = Some(reason.to_owned());
+            let last = (error.rdkafka_error_code(), reason.to_owned());
+            *self.last.lock().unwrap_or_else(PoisonError::into_inner) = Some(last);
         }
         tracing::debug!(%error, reason, "the Kafka client reports an error");
     }

@@ -17,7 +17,7 @@ use rdkafka::producer::{
 };
 use tokio::time::{Instant, sleep};
 
-use super::client::{Connection, failed};
+use super::client::{Connection, failed, missing_right};
 use super::hearing::{Hearing, NoToken};
 use crate::error::{Error, Kind, Result};
 
@@ -177,6 +177,10 @@ impl Producer {
         .with("message.timeout.ms", self.timeout.as_millis())
         .with("reasons", self.deliveries().reasons_text())
         .retryable();
+        let error = match self.deliveries().missing_right() {
+            Some(right) => error.with("ACLs must allow", right),
+            None => error,
+        };
         match self.deliveries().hearing.reason().filter(|_| self.deliveries().ran_out_of_time()) {
             Some(reason) => error.because(reason),
             None => error,
@@ -227,6 +231,11 @@ impl Deliveries {
         use RDKafkaErrorCode::{MessageTimedOut, PurgeInflight, PurgeQueue};
         let reasons = self.reasons.lock().unwrap_or_else(PoisonError::into_inner);
         reasons.iter().any(|(reason, _)| matches!(reason, MessageTimedOut | PurgeQueue | PurgeInflight))
+    }
+
+    fn missing_right(&self) -> Option<&'static str> {
+        let reasons = self.reasons.lock().unwrap_or_else(PoisonError::into_inner);
+        reasons.iter().find_map(|(reason, _)| missing_right(*reason))
     }
 
     /// `REASON × COUNT; …`, in the order in which they were first seen.

@@ -4,6 +4,7 @@ import base64
 import subprocess
 import uuid
 from pathlib import Path
+from typing import NamedTuple
 
 from confluent_kafka import KafkaException
 from confluent_kafka.admin import AdminClient
@@ -19,9 +20,9 @@ process.roles=broker,controller
 node.id=1
 controller.quorum.voters=1@127.0.0.1:{controller}
 controller.listener.names=CONTROLLER
-listeners=PLAINTEXT://127.0.0.1:{port},CONTROLLER://127.0.0.1:{controller}
-advertised.listeners=PLAINTEXT://127.0.0.1:{port}
-listener.security.protocol.map=PLAINTEXT:PLAINTEXT,CONTROLLER:PLAINTEXT
+listeners={listeners}
+advertised.listeners={advertised}
+listener.security.protocol.map={protocols}
 log.dirs={logs}
 auto.create.topics.enable=false
 offsets.topic.replication.factor=1
@@ -37,15 +38,30 @@ group.consumer.min.session.timeout.ms=6000
 """
 
 
-class Broker(Server):
-    """A running broker. `bootstrap` is where it listens."""
+class Listener(NamedTuple):
+    """Where a broker listens besides, and the port that it tells its clients, which may be a proxy's."""
 
-    def __init__(self, place: Place, java: str, libs: Path):
+    name: str
+    protocol: str
+    port: int
+    told: int
+
+
+class Broker(Server):
+    """A running broker. `bootstrap` is where it listens; other listeners and properties may be added."""
+
+    def __init__(self, place: Place, java: str, libs: Path, listeners: tuple[Listener, ...] = (), properties: str = ""):
         port, controller = free_ports(2)
         self.bootstrap = f"127.0.0.1:{port}"
         self._logs = place.folder / "logs"
         settings = place.folder / "server.properties"
-        settings.write_text(PROPERTIES.format(port=port, controller=controller, logs=self._logs))
+        own = Listener("CONTROLLER", "PLAINTEXT", controller, controller)
+        told = [Listener("PLAINTEXT", "PLAINTEXT", port, port), *listeners]
+        settings.write_text(properties + PROPERTIES.format(
+            controller=controller, logs=self._logs,
+            listeners=",".join(f"{at.name}://127.0.0.1:{at.port}" for at in [own, *told]),
+            advertised=",".join(f"{at.name}://127.0.0.1:{at.told}" for at in told),
+            protocols=",".join(f"{at.name}:{at.protocol}" for at in [own, *told])))
         kafka = [java, *JVM, "-cp", f"{libs}/*"]
         format_storage([*kafka, "kafka.tools.StorageTool"], settings)
         super().__init__(place, [*kafka, "kafka.Kafka", settings])

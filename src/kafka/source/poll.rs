@@ -217,13 +217,16 @@ impl Poller {
                         what it wants?";
             let error = Error::new(Kind::Kafka, told)
                 .with("brokers", &self.options.brokers)
-                .with("tried for", format_args!("{} s", LOOK.as_secs()));
+                .with("tried for", format_args!("{} s at most", LOOK.as_secs()));
             match self.consumer.context().hearing.reason() {
                 Some(reason) => error.because(reason),
                 None => error.because(e),
             }
         };
-        let metadata = self.consumer.fetch_metadata(Some(topic), LOOK).map_err(unreachable)?;
+        // Nothing is assigned yet: what poll gives are errors only, which the hearing keeps.
+        let serve = || while self.consumer.poll(Duration::from_millis(20)).is_some() {};
+        let ask = |step| self.consumer.fetch_metadata(Some(topic), step);
+        let metadata = self.consumer.context().hearing.ask(LOOK, serve, ask).map_err(unreachable)?;
         let found = metadata.topics().iter().find(|t| t.name() == topic && t.error().is_none());
         let partitions =
             found.map(|t| t.partitions()).filter(|partitions| !partitions.is_empty()).ok_or_else(|| {
