@@ -4,6 +4,7 @@
 //! SSO and assumed roles, web identities, containers and machines. It is looked through once a process, at the first
 //! use: who works on a local disk never asks for it. A region that nobody set is an error; nothing falls back to one.
 
+use std::borrow::Cow;
 use std::error::Error as StdError;
 use std::fmt;
 use std::sync::Arc;
@@ -57,6 +58,9 @@ const PASSING: [&str; 10] = [
 /// A target of logs, and what of it is left out unless the user asks for that target: that this is no machine of AWS's
 /// is no news, the error says what is missing; nor is each loading of keys.
 pub const LOGS: (&str, &[&str]) = ("aws_config", &["aws_config=warn", "aws_config::imds=off"]);
+
+/// What no level shows: a program that gives credentials, with its arguments.
+pub const SECRET_LOGS: [&str; 1] = ["aws_config::credential_process=debug"];
 
 /// The variables that name endpoints of services used here.
 const ENDPOINTS: [&str; 4] =
@@ -264,7 +268,7 @@ pub fn endpoint_of(text: &str) -> Result<String> {
         Error::usage(
             "an endpoint is http://HOST:PORT or https://HOST, and nothing else; unset one that is empty",
         )
-        .with("endpoint", format_args!("{text:?}"))
+        .with("endpoint", format_args!("{:?}", without_login(text)))
     };
     let url = Url::parse(text).map_err(|e| wrong().because(e))?;
     let plain = ["http", "https"].contains(&url.scheme())
@@ -274,6 +278,16 @@ pub fn endpoint_of(text: &str) -> Result<String> {
         && url.fragment().is_none()
         && url.username().is_empty();
     if plain { Ok(url.as_str().trim_end_matches('/').to_owned()) } else { Err(wrong()) }
+}
+
+/// A URL as it may be printed: `http://user:password@host` without what stands before the `@`.
+pub fn without_login(url: &str) -> Cow<'_, str> {
+    let Some((scheme, rest)) = url.split_once("://") else { return url.into() };
+    let authority = rest.split('/').next().unwrap_or_default();
+    match authority.rfind('@') {
+        Some(at) => format!("{scheme}://********{}", &rest[at..]).into(),
+        None => url.into(),
+    }
 }
 
 impl fmt::Debug for Aws {

@@ -78,7 +78,7 @@ impl Config {
             .extend(flags.into_iter().map(|flag| Layer::new(Origin::Flag(flag.name), &flag.key, flag.value)));
         let mut merged = Figment::new();
         for mut layer in layers {
-            flatten_kafka(&mut layer.dict)?;
+            flatten_kafka(&mut layer.dict).map_err(|e| e.with("from", &layer.origin))?;
             check(&layer.dict, &known, &known, &mut Vec::new(), &layer.origin)?;
             merged = merged.merge(layer);
         }
@@ -237,6 +237,12 @@ fn flatten_kafka(layer: &mut Dict) -> Result<()> {
         if let Value::Dict(_, dict) = value {
             open.extend(dict.into_iter().map(|(key, value)| (format!("{name}.{key}"), value)));
             continue;
+        }
+        // Said here, where the layer is known: the properties of all layers are read as one.
+        if let Value::Array(..) | Value::Empty(..) = value {
+            return Err(Error::usage(format!(
+                "the Kafka property {name} takes one value: write lists as 'a,b'"
+            )));
         }
         let name = if BROKER_KEYS.contains(&name.as_str()) { "brokers".to_owned() } else { name };
         if flat.insert(name.clone(), value).is_some() {

@@ -6,6 +6,7 @@ use figment::value::{Dict, Value};
 use serde::Serialize;
 
 use super::Config;
+use crate::aws::without_login;
 use crate::error::{Error, Result};
 
 /// What stands for a secret.
@@ -55,7 +56,11 @@ impl Config {
                 continue;
             }
             let from = layer.and_then(|value| self.layers.get_metadata(value.tag()));
-            let value = if is_secret(name) { HIDDEN.into() } else { serde_json::json!(value) };
+            let value = match serde_json::json!(value) {
+                _ if is_secret(name) => HIDDEN.into(),
+                serde_json::Value::String(text) => without_login(&text).into(),
+                value => value,
+            };
             entries.push(Entry {
                 key,
                 value,

@@ -107,7 +107,11 @@ pub(super) fn failed(what: impl Into<String>, e: KafkaError) -> Error {
         Some(right) => error.with("ACLs must allow", right),
         None => error,
     };
-    error.because(e)
+    match e {
+        // Its own text has the value, which may be a password under a mistyped name.
+        KafkaError::ClientConfig(_, why, property, _) => error.with("property", property).because(why),
+        e => error.because(e),
+    }
 }
 
 /// What an ACL has to allow before Kafka does not answer so (Kafka's documentation, "Operations and Resources on

@@ -26,7 +26,7 @@ use s3::S3Store;
 pub use s3::{Addressing, S3Options};
 use tokio::sync::Mutex;
 
-use crate::aws::Aws;
+use crate::aws::{Aws, without_login};
 use crate::error::{Error, Kind, Result};
 
 /// A target of logs, and what of it is left out unless the user asks for that target: each retry of a read.
@@ -103,7 +103,7 @@ impl Stores {
     /// Opens the place that a location names. A location without a scheme is a local directory, taken from the
     /// working directory. Nothing is created or asked for yet; for the first bucket AWS's region is looked up.
     pub async fn open(&self, location: &str) -> Result<Folder> {
-        let wrong = |message: &str| Error::usage(message).with("location", location);
+        let wrong = |message: &str| Error::usage(message).with("location", without_login(location));
         let (store, root, path): (Arc<dyn ObjectStore>, _, _) = match location.split_once("://") {
             Some(("memory", path)) => (self.memory.clone(), "memory://".to_owned(), path.to_owned()),
             Some(("file", path)) if path.starts_with('/') => {
@@ -111,6 +111,11 @@ impl Stores {
             }
             Some(("s3", place)) => {
                 let (bucket, path) = place.split_once('/').unwrap_or((place, ""));
+                if bucket.contains('@') {
+                    return Err(wrong(
+                        "a location has no login in it: AWS's default chain gives the credentials",
+                    ));
+                }
                 if bucket.is_empty() {
                     return Err(wrong("the location names no bucket: write s3://BUCKET/FOLDER/"));
                 }

@@ -13,6 +13,7 @@ mod layers;
 mod metrics;
 mod pages;
 mod partition;
+mod paths;
 mod produce;
 mod query;
 mod schemas;

@@ -25,15 +25,19 @@ class Authority:
         self.certificate.write_bytes(signed.public_bytes(serialization.Encoding.PEM))
 
     def server(self) -> Path:
-        """A file with a key and a certificate for 127.0.0.1."""
+        """A file with a key and a certificate."""
+        file = self._folder / "server.pem"
+        file.write_text("".join(self.pair()))
+        return file
+
+    def pair(self, password: str = "") -> tuple[str, str]:
+        """A key, locked where a password is given, and its certificate, for 127.0.0.1."""
         key = ec.generate_private_key(ec.SECP256R1())
         address = x509.SubjectAlternativeName([x509.IPAddress(ipaddress.ip_address("127.0.0.1"))])
-        signed = self._sign(x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "a server")]), key, [address])
-        file = self._folder / "server.pem"
-        private = key.private_bytes(
-            serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
-        file.write_bytes(private + signed.public_bytes(serialization.Encoding.PEM))
-        return file
+        signed = self._sign(x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "of a test")]), key, [address])
+        lock = serialization.BestAvailableEncryption(password.encode()) if password else serialization.NoEncryption()
+        private = key.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, lock)
+        return private.decode(), signed.public_bytes(serialization.Encoding.PEM).decode()
 
     def _sign(self, subject: x509.Name, key, extensions) -> x509.Certificate:
         now = datetime.datetime.now(datetime.timezone.utc)

@@ -15,6 +15,7 @@ from glue import Glue
 from guard import Guard
 from program import CloudTable, Program, Table
 from s3 import S3
+from secure import secure_broker
 from server import Place, running, tail
 from sql import Trino
 
@@ -53,6 +54,13 @@ def place(guard, tmp_path_factory):
 def broker(place):
     with running(Broker(place("broker"), os.environ["REAL_JAVA"], REAL / "kafka/libs")) as broker:
         yield broker
+
+
+@pytest.fixture(scope="session")
+def secure(place, tmp_path_factory):
+    libs = REAL / "kafka/libs"
+    with secure_broker(place("secure"), tmp_path_factory.mktemp("keys"), os.environ["REAL_JAVA"], libs) as secure:
+        yield secure
 
 
 @pytest.fixture(scope="session")

@@ -2,90 +2,28 @@
 
 import base64
 import datetime
-import os
 import time
 import uuid
-from typing import NamedTuple
 from urllib.parse import parse_qs, urlsplit
 
 import pytest
 from botocore.auth import SigV4QueryAuth
 from botocore.awsrequest import AWSRequest
 from botocore.credentials import Credentials
-from confluent_kafka.admin import (AclBinding, AclOperation, AclPermissionType, ResourcePatternType, ResourceType,
-                                   ScramCredentialInfo, ScramMechanism, UserScramCredentialUpsertion)
+from confluent_kafka.admin import AclOperation, ResourceType
 
 import aws
 import feed
 import readers
 from authority import Authority
-from broker import Broker, Listener
-from cluster import Cluster
-from conftest import REAL, SCHEMAS
-from msk import Msk
+from conftest import SCHEMAS
 from program import Table
-from server import free_ports, running
+from secure import PASSWORD
 from wait import until
 
-PASSWORD = "open-sesame-7f3c"
 WRONG = "open-barley-91aa"
 # All that is wrong is said within.
 SECONDS = 15
-# Each may do everything where no ACL is, and on what an ACL is for only what that says.
-PROPERTIES = """
-sasl.enabled.mechanisms=SCRAM-SHA-512,PLAIN,OAUTHBEARER
-listener.name.secure.scram-sha-512.sasl.jaas.config=org.apache.kafka.common.security.scram.ScramLoginModule required;
-listener.name.secure.plain.sasl.jaas.config=org.apache.kafka.common.security.plain.PlainLoginModule required \
-user_plain="{password}";
-listener.name.secure.oauthbearer.sasl.jaas.config=\
-org.apache.kafka.common.security.oauthbearer.OAuthBearerLoginModule required unsecuredLoginStringClaim_sub="me";
-ssl.keystore.type=PEM
-ssl.keystore.location={server}
-authorizer.class.name=org.apache.kafka.metadata.authorizer.StandardAuthorizer
-super.users=User:ANONYMOUS
-allow.everyone.if.no.acl.found=true
-"""
-
-
-class Secure(NamedTuple):
-    """A broker that is asked by others than this test over TLS only. `port` is that of SASL_SSL, `iam` of MSK's."""
-
-    broker: Broker
-    cluster: Cluster
-    authority: Authority
-    port: int
-    msk: Msk
-
-    def properties(self, **changed: str) -> list[str]:
-        """A reader who logs in by SCRAM; names with `_` for `.`, an empty one is left out."""
-        usual = {"security_protocol": "SASL_SSL", "sasl_mechanism": "SCRAM-SHA-512", "sasl_username": "reader",
-                 "sasl_password": PASSWORD, "ssl_ca_location": str(self.authority.certificate)}
-        given = {name.replace("_", "."): value for name, value in (usual | changed).items() if value}
-        return [argument for name, value in given.items() for argument in ("-X", f"{name}={value}")]
-
-    def allow(self, kind: ResourceType, name: str, *operations: AclOperation):
-        """What the reader may do on a topic or a group: this, and no more."""
-        for operation in operations:
-            acl = AclBinding(kind, name, ResourcePatternType.LITERAL, "User:reader", "*", operation,
-                             AclPermissionType.ALLOW)
-            self.cluster.admin.create_acls([acl])[acl].result(SECONDS)
-
-
-@pytest.fixture(scope="module")
-def secure(place, tmp_path_factory):
-    authority = Authority(tmp_path_factory.mktemp("authority"), "authority")
-    server = authority.server()
-    port, behind = free_ports(2)
-    msk = Msk(server)
-    listeners = (Listener("SECURE", "SASL_SSL", port, port), Listener("IAM", "PLAINTEXT", behind, msk.port))
-    properties = PROPERTIES.format(password=PASSWORD, server=server)
-    broker = Broker(place("secure-broker"), os.environ["REAL_JAVA"], REAL / "kafka/libs", listeners, properties)
-    with msk.before(("127.0.0.1", behind)), running(broker):
-        secure = Secure(broker, Cluster(broker.bootstrap), authority, port, msk)
-        scram = ScramCredentialInfo(ScramMechanism.SCRAM_SHA_512, 4096)
-        user = UserScramCredentialUpsertion("reader", scram, PASSWORD.encode())
-        secure.cluster.admin.alter_user_scram_credentials([user])["reader"].result(SECONDS)
-        yield secure
 
 
 @pytest.fixture
