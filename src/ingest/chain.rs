@@ -61,6 +61,20 @@ impl ChainSource {
     }
 }
 
+/// Refuses what Kafka has no topic of (its `Topic.validate`), as a topic's name is a part of files' names: a slash in it
+/// would be a folder that nobody looks into.
+pub(super) fn check_topic(topic: &str) -> Result<()> {
+    let plain = topic.bytes().all(|b| b.is_ascii_alphanumeric() || b"._-".contains(&b));
+    match plain && (1..=249).contains(&topic.len()) && ![".", ".."].contains(&topic) {
+        true => Ok(()),
+        false => Err(Error::usage(
+            "this is no name of a topic: it has 1 to 249 letters, digits, dots, underscores and hyphens, and is not '.' \
+             or '..'",
+        )
+        .with("topic", format_args!("{topic:?}"))),
+    }
+}
+
 fn topic_in_names(topic: &str) -> String {
     if topic.len() > TOPIC_BYTES { format!("sha256.{}", hex(topic)) } else { topic.to_owned() }
 }

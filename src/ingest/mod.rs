@@ -44,6 +44,7 @@ use std::time::Duration;
 use tokio::sync::watch;
 
 use self::buffer::BufferLimits;
+use self::chain::check_topic;
 use self::origin::{Origin, admit};
 use self::pipeline::{Pipeline, Plan};
 use self::place::Placer;
@@ -209,6 +210,7 @@ pub async fn run_with(
         return Err(Error::usage("the group has no name: leave it out, or name it"));
     }
     for (i, topic) in job.topics.iter().enumerate() {
+        check_topic(topic)?;
         if job.topics[..i].contains(topic) {
             return Err(Error::usage("a topic is named twice: name it once").with("topic", topic));
         }

@@ -78,6 +78,7 @@ class Program:
         self._bootstrap = bootstrap
         self._catalog = f"sqlite:{folder / 'catalog.sqlite'}"
         self._env = {k: v for k, v in os.environ.items() if not k.startswith(("TICKLAKE_", "AWS_"))}
+        self._within: tuple[str, ...] = ()
         self._running: list[Running] = []
 
     def start(self, name: str, *arguments) -> Running:
@@ -127,6 +128,12 @@ class Program:
         other._bootstrap = bootstrap
         return other
 
+    def within(self, *command: str) -> "Program":
+        """The same, started by another command, which becomes it: the process id stays."""
+        other = copy(self)
+        other._within = command
+        return other
+
     def in_cloud(self, s3: S3, glue: Glue) -> "Program":
         """The same, with Glue as the catalog, and with the environment in which AWS's tools find both servers."""
         other = copy(self)
@@ -154,7 +161,7 @@ class Program:
             process.kill()
 
     def _command(self, arguments) -> list[str]:
-        return [self._binary, "--brokers", self._bootstrap, "--catalog", self._catalog, *map(str, arguments)]
+        return [*self._within, self._binary, "--brokers", self._bootstrap, "--catalog", self._catalog, *map(str, arguments)]
 
 
 class Table:

@@ -1,14 +1,18 @@
 """Proves what a local disk has when offsets are committed, and what a disk that is full or read-only does to a job."""
 
 import os
+import signal
 import subprocess
 from pathlib import Path
+from typing import NamedTuple
 
 import pytest
 
 import feed
 import readers
 from job import LIMITS
+from program import SHORT_SESSION, Program
+from wait import until
 
 C = Path(__file__).with_name("durable.c")
 
@@ -73,3 +77,112 @@ def test_another_process_link_is_on_the_disk_before_offsets_are_committed_for_it
     folders = {str(file.parent) for file in ticks_table.files()}
     assert folders <= synced, f"{len(folders - synced)} of {len(folders)} folders were not synced"
     assert {os.path.dirname(folder) for folder in folders} <= synced
+
+
+class Disk(NamedTuple):
+    """A folder on a disk that is small, as a program sees it that is started within it."""
+
+    program: Program
+    ballast: Path
+
+    def fill(self):
+        """Leaves no room but for some small files."""
+        self.ballast.touch()
+        if self.is_real():
+            with self.ballast.open("wb", buffering=0) as file, pytest.raises(OSError, match="No space"):
+                while True:
+                    file.write(bytes(4_096))
+
+    def make_room(self):
+        self.ballast.unlink()
+
+    def is_real(self) -> bool:
+        return self.ballast.parts[1] == "proc"
+
+
+NAMESPACE = "mount -t tmpfs -o size=2m tmpfs {folder} && echo ready && exec sleep 600"
+
+
+@pytest.fixture
+def disk(ticks_table, durable, guard):
+    """A tmpfs of two megabytes in a namespace of mounts, where this user may make one; else a write that says that the
+    disk is full: containers often forbid the first."""
+    folder = ticks_table.program.folder / "lake"
+    folder.mkdir()
+    command = ["unshare", "--user", "--map-root-user", "--mount", "sh", "-c", NAMESPACE.format(folder=folder)]
+    holder = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    guard.watch(holder)
+    try:
+        if holder.stdout.readline() == "ready\n":
+            enter = ["nsenter", f"--target={holder.pid}", "--user", "--mount", "--preserve-credentials",
+                     f"--wd={ticks_table.program.folder}"]
+            yield Disk(ticks_table.program.within(*enter), Path(f"/proc/{holder.pid}/root{folder}/ballast"))
+        else:
+            full = ticks_table.program.folder / "full"
+            program = ticks_table.program.with_variables(LD_PRELOAD=str(durable), DURABLE_FULL=str(full))
+            yield Disk(program, full)
+    finally:
+        holder.kill()
+        holder.wait()
+
+
+def test_a_disk_that_is_full_holds_a_job_up_and_loses_nothing(cluster, ticks_table, disk):
+    topic = cluster.topic("full", 2)
+    ticks = feed.ticks(1_000, symbols=40, dates=1)
+    ticks_table.program = disk.program
+    daemon = ticks_table.start("daemon", topic, "--flush-age", "200ms", *SHORT_SESSION)
+
+    def committed():
+        return cluster.all_is_committed(ticks_table.group, topic)
+
+    cluster.send(topic, (tick.record() for tick in ticks[:40]))
+    until("the first rows are committed", committed, 60, [daemon])
+    disk.fill()
+    cluster.send(topic, (tick.record() for tick in ticks[40:]))
+    until("the room is missed", lambda: "No space left" in daemon.log.read_text(), 30, [daemon])
+    assert not committed()
+    word = next(line for line in daemon.log.read_text().splitlines() if "No space left" in line)
+    assert "trying again" in word and str(ticks_table.location) in word, word
+    # What can be read is whole, also now.
+    assert ticks_table.program.query(f"SELECT count(*) AS n FROM {ticks_table.name}")[0]["n"] >= 40
+    disk.make_room()
+    until("all is committed", committed, 90, [daemon])
+    daemon.stop()
+    assert readers.by_ticklake(ticks_table) == feed.summaries(ticks)
+
+
+def test_a_job_that_a_full_disk_ends_is_gone_on_with_by_the_next(cluster, ticks_table, disk):
+    topic = cluster.topic("full-batch", 2)
+    ticks = feed.ticks(1_000, symbols=40, dates=1)
+    ticks_table.program = disk.program
+    (ticks_table.program.folder / "ticklake.toml").write_text('[ingest]\ndrain_deadline = "2s"\n')
+    cluster.send(topic, (tick.record() for tick in ticks[:500]))
+    ticks_table.ingest_to_end(topic)
+    cluster.send(topic, (tick.record() for tick in ticks[500:]))
+    disk.fill()
+    daemon = ticks_table.start("daemon", topic, "--flush-age", "200ms", *SHORT_SESSION)
+    until("the room is missed", lambda: "No space left" in daemon.log.read_text(), 30, [daemon])
+    daemon.signal(signal.SIGTERM)
+    assert daemon.wait(30) == 1, "what is not written is no success"
+    disk.make_room()
+    ticks_table.ingest_to_end(topic)
+    assert readers.by_ticklake(ticks_table) == feed.summaries(ticks)
+
+
+def test_a_folder_that_may_not_be_written_is_an_error_before_anything_is_read(cluster, ticks_table, disk):
+    topic = cluster.topic("read-only")
+    ticks = feed.ticks(100, symbols=20)
+    cluster.send(topic, (tick.record() for tick in ticks))
+    folder = ticks_table.location
+    if not disk.is_real():
+        folder.mkdir(parents=True)
+        folder.chmod(0o555)
+        if os.access(folder, os.W_OK):
+            pytest.skip("nothing is read-only for this user, and it may make no mount")
+    else:
+        # In a namespace of its own, as a disk that was mounted read-only.
+        remount = f"mount -o remount,ro {folder.parent} && exec \"$@\""
+        ticks_table.program = disk.program.within(*disk.program._within, "sh", "-c", remount, "sh")
+    error = ticks_table.program.last_error(*ticks_table.ingest(topic, "--until-end"))
+    assert "cannot write to the table's location" in error and f"location: file://{folder}/" in error, error
+    assert "read-only" in error.lower() or "permission denied" in error.lower(), error
