@@ -156,11 +156,11 @@ def test_a_job_that_a_full_disk_ends_is_gone_on_with_by_the_next(cluster, ticks_
     ticks = feed.ticks(1_000, symbols=40, dates=1)
     ticks_table.program = disk.program
     (ticks_table.program.folder / "ticklake.toml").write_text('[ingest]\ndrain_deadline = "2s"\n')
-    cluster.send(topic, (tick.record() for tick in ticks[:500]))
-    ticks_table.ingest_to_end(topic)
-    cluster.send(topic, (tick.record() for tick in ticks[500:]))
-    disk.fill()
     daemon = ticks_table.start("daemon", topic, "--flush-age", "200ms", *SHORT_SESSION)
+    cluster.send(topic, (tick.record() for tick in ticks[:500]))
+    until("the first rows are committed", lambda: cluster.all_is_committed(ticks_table.group, topic), 60, [daemon])
+    disk.fill()
+    cluster.send(topic, (tick.record() for tick in ticks[500:]))
     until("the room is missed", lambda: "No space left" in daemon.log.read_text(), 30, [daemon])
     daemon.signal(signal.SIGTERM)
     assert daemon.wait(30) == 1, "what is not written is no success"
