@@ -4,6 +4,8 @@
 //! SSO and assumed roles, web identities, containers and machines. It is looked through once a process, at the first
 //! use: who works on a local disk never asks for it. A region that nobody set is an error; nothing falls back to one.
 
+mod leftover;
+
 use std::borrow::Cow;
 use std::error::Error as StdError;
 use std::fmt;
@@ -30,6 +32,7 @@ use aws_types::service_config::ServiceConfigKey;
 use tokio::sync::OnceCell;
 use url::Url;
 
+use self::leftover::Asking;
 use crate::error::{self, Error, Kind, Result};
 
 /// A call that was throttled or failed in AWS is made again by the SDK, with jitter, so often and so far apart at most:
@@ -237,7 +240,10 @@ impl ProvideCredentials for Checked {
         Self: 'a,
     {
         ProvideCredentialsFuture::new(async {
-            let credentials = self.provider.provide_credentials().await.map_err(|e| match &self.profile {
+            let asking = Asking::new();
+            let given = self.provider.provide_credentials().await;
+            asking.answered();
+            let credentials = given.map_err(|e| match &self.profile {
                 Some(profile) => {
                     CredentialsError::provider_error(format!("profile '{profile}': {}", error::chain(&e)))
                 }

@@ -2,6 +2,7 @@
 
 import datetime
 import json
+import subprocess
 import sys
 
 import aws
@@ -66,6 +67,30 @@ def test_keys_that_end_are_fetched_anew_and_not_for_each_request(cluster, cloud_
     assert files > 100
     # S3's client and Glue's each hold their own.
     assert 3 <= len(calls.read_text()) <= 8, (files, len(calls.read_text()))
+
+
+def test_a_program_that_gives_no_keys_is_ended(cluster, cloud_table):
+    topic = cluster.topic("hanging")
+    folder = cloud_table.program.folder
+    pids = folder / "pids"
+    giver = folder / "giver.sh"
+    # Two processes: one waits for the other.
+    giver.write_text(f"echo $$ >> {pids}\nsleep 600 &\necho $! >> {pids}\nwait\n")
+    cloud_table.program = profile(cloud_table.program, f"credential_process = sh {giver} || true")
+    error = cloud_table.program.last_error(*cloud_table.ingest(topic, "--until-end"), seconds=120)
+    assert "credentials" in error, error
+    started = pids.read_text().split()
+    assert len(started) >= 2
+
+    def left():
+        return [pid for pid in started if is_there(pid, folder) or is_there(pid, "sleep 600")]
+
+    until("none is left", lambda: not left(), 10)
+
+
+def is_there(pid: str, words) -> bool:
+    found = subprocess.run(["ps", "-ww", "-o", "stat=,args=", "-p", pid], capture_output=True, text=True).stdout
+    return str(words) in found and not found.startswith("Z")
 
 
 def test_a_key_of_kms_and_a_storage_class_go_with_each_file(cluster, cloud_table, s3):
