@@ -120,5 +120,14 @@ pub fn chain(error: &(dyn StdError + 'static)) -> String {
         }
         cause = error.source();
     }
-    text
+    // A server's answer may be a page of XML.
+    match text.contains(['\n', '\r']) {
+        true => text
+            .split(['\n', '\r'])
+            .map(str::trim)
+            .filter(|line| !line.is_empty())
+            .collect::<Vec<_>>()
+            .join(" "),
+        false => text,
+    }
 }

@@ -27,7 +27,7 @@ pub use s3::{Addressing, S3Options};
 use tokio::sync::Mutex;
 
 use crate::aws::{Aws, without_login};
-use crate::error::{Error, Kind, Result};
+use crate::error::{self, Error, Kind, Result};
 
 /// A target of logs, and what of it is left out unless the user asks for that target: each retry of a read.
 pub const LOGS: (&str, &[&str]) = ("object_store", &["object_store=warn"]);
@@ -218,7 +218,7 @@ impl Folder {
         match self.store.put_opts(&path, bytes.into(), options).await {
             Ok(_) => Ok(Create::Created),
             Err(object_store::Error::AlreadyExists { .. }) => Ok(Create::AlreadyExists),
-            Err(e) => Err(self.failed("cannot create an object", name, e)),
+            Err(e) => Err(self.failed(Ask::Create, name, e)),
         }
     }
 
@@ -263,7 +263,7 @@ impl Folder {
         match result {
             Ok(bytes) => Ok(Some(bytes)),
             Err(object_store::Error::NotFound { .. }) => Ok(None),
-            Err(e) => Err(self.failed("cannot read an object", name, e)),
+            Err(e) => Err(self.failed(Ask::Read, name, e)),
         }
     }
 
@@ -272,7 +272,7 @@ impl Folder {
         match self.store.head(&self.child(name)?).await {
             Ok(meta) => Ok(Some(meta.size)),
             Err(object_store::Error::NotFound { .. }) => Ok(None),
-            Err(e) => Err(self.failed("cannot look at an object", name, e)),
+            Err(e) => Err(self.failed(Ask::Look, name, e)),
         }
     }
 
@@ -283,7 +283,7 @@ impl Folder {
         let objects = match listed {
             Ok(listed) => listed.objects,
             Err(object_store::Error::NotFound { .. }) => Vec::new(),
-            Err(e) => return Err(self.failed("cannot list a folder", "", e)),
+            Err(e) => return Err(self.failed(Ask::List, "", e)),
         };
         let mut entries: Vec<Entry> = objects
             .into_iter()
@@ -300,7 +300,7 @@ impl Folder {
     /// not have synced the folder yet. On S3 what is listed stays anyhow.
     pub async fn settle(&self) -> Result<()> {
         let Some(disk) = &self.disk else { return Ok(()) };
-        disk.settle(&self.path).await.map_err(|e| self.failed("cannot sync a folder", "", e))
+        disk.settle(&self.path).await.map_err(|e| self.failed(Ask::Sync, "", e))
     }
 
     /// Every object below the folder, hidden ones left out, by relative path, in no order.
@@ -323,7 +323,7 @@ impl Folder {
         match listed.try_collect().await {
             Ok(entries) => Ok(entries),
             Err(object_store::Error::NotFound { .. }) => Ok(Vec::new()),
-            Err(e) => Err(self.failed("cannot list a folder", "", e)),
+            Err(e) => Err(self.failed(Ask::List, "", e)),
         }
     }
 
@@ -345,7 +345,8 @@ impl Folder {
     }
 
     /// What cannot be gone at the next try is not retried: everything else may be, and its outcome is unknown.
-    fn failed(&self, what: &str, name: &str, e: object_store::Error) -> Error {
+    /// Where a right is missing, it is named.
+    fn failed(&self, ask: Ask, name: &str, e: object_store::Error) -> Error {
         let lasting = matches!(
             e,
             object_store::Error::NotImplemented { .. }
@@ -355,8 +356,51 @@ impl Folder {
                 | object_store::Error::Unauthenticated { .. }
                 | object_store::Error::UnknownConfigurationKey { .. }
         );
-        let error = Error::new(Kind::Store, what).with("at", format!("{}{name}", self.location)).because(e);
+        // Keys that are wrong are forbidden too; an answer to HEAD has no words.
+        let forbidden = matches!(&e, object_store::Error::PermissionDenied { source, .. } if {
+            let text = error::chain(source.as_ref());
+            text.contains("AccessDenied") || !text.contains("<Code>")
+        });
+        let error = Error::new(Kind::Store, ask.failed()).with("at", format!("{}{name}", self.location));
+        let error = match forbidden && self.location.starts_with("s3://") {
+            true => error.with("allow these credentials", ask.right()),
+            false => error,
+        };
+        let error = error.because(e);
         if lasting { error } else { error.retryable() }
+    }
+}
+
+/// What is asked of a store.
+#[derive(Clone, Copy, Debug)]
+enum Ask {
+    Create,
+    Read,
+    Look,
+    List,
+    Sync,
+}
+
+impl Ask {
+    fn failed(self) -> &'static str {
+        match self {
+            Self::Create => "cannot create an object",
+            Self::Read => "cannot read an object",
+            Self::Look => "cannot look at an object",
+            Self::List => "cannot list a folder",
+            Self::Sync => "cannot sync a folder",
+        }
+    }
+
+    /// Of S3's actions, the one that has to be allowed (AWS, "Required permissions for Amazon S3 API operations").
+    fn right(self) -> &'static str {
+        match self {
+            Self::Create | Self::Sync => {
+                "s3:PutObject, and kms:GenerateDataKey where the bucket has a KMS key"
+            }
+            Self::Read | Self::Look => "s3:GetObject, and kms:Decrypt where the bucket has a KMS key",
+            Self::List => "s3:ListBucket",
+        }
     }
 }
 

@@ -4,6 +4,7 @@
 //! try it again, after a look (FACTS 1.22). Credentials come from [`Aws`], as object_store's own chain knows neither
 //! profiles nor SSO (FACTS 1.36).
 
+use std::error::Error as StdError;
 use std::fmt;
 use std::ops::Range;
 use std::sync::Arc;
@@ -24,7 +25,7 @@ use object_store::{
 use super::credentials::Chain;
 use super::pages::NoPages;
 use crate::aws::{self, Aws};
-use crate::error;
+use crate::error::{self, Kind};
 
 const STORE: &str = "S3";
 
@@ -205,15 +206,33 @@ fn in_host(endpoint: &str, bucket: &str) -> String {
     endpoint.replacen("://", &format!("://{bucket}."), 1)
 }
 
-/// S3 lists a folder that is not there as empty: what is not found by a list or a put is the bucket, if the server says so.
-fn no_bucket(bucket: &str, error: Error) -> Error {
+/// What object_store leaves as it came, by S3's own words. A folder that is not there is listed as empty: what is not
+/// found by a list or a put is the bucket, if the server says so. A right or a region does not come by itself.
+fn judged(bucket: &str, error: Error) -> Error {
     match error {
         Error::NotFound { source, .. } if source.to_string().contains("NoSuchBucket") => {
             Error::NotSupported { source: format!("there is no bucket '{bucket}' here").into() }
         }
         Error::NotFound { source, .. } => Error::Generic { store: STORE, source },
+        Error::Generic { source, .. } if is_said(source.as_ref(), &["<Code>AccessDenied"]) => {
+            Error::PermissionDenied { path: bucket.to_owned(), source }
+        }
+        Error::Generic { source, .. }
+            if is_said(
+                source.as_ref(),
+                &["<Code>AuthorizationHeaderMalformed", "<Code>PermanentRedirect"],
+            ) =>
+        {
+            let told = "the bucket is in another region: set AWS_REGION (--region) to the bucket's own";
+            Error::NotSupported { source: error::Error::new(Kind::Store, told).because(source).into() }
+        }
         error => error,
     }
+}
+
+fn is_said(source: &(dyn StdError + 'static), words: &[&str]) -> bool {
+    let text = error::chain(source);
+    words.iter().any(|word| text.contains(word))
 }
 
 /// S3 answers 412 where an object is there, and 409 where another write to the name was under way and this one was
@@ -245,7 +264,7 @@ impl ObjectStore for S3Store {
         }
         let opts = PutOptions { attributes: self.attributes.clone(), ..opts };
         let created = self.creates.put_opts(location, payload, opts).await;
-        created.map_err(|e| no_bucket(&self.bucket, dropped(e)))
+        created.map_err(|e| judged(&self.bucket, dropped(e)))
     }
 
     async fn put_multipart_opts(
@@ -270,7 +289,7 @@ impl ObjectStore for S3Store {
 
     fn list(&self, prefix: Option<&Path>) -> BoxStream<'static, Result<ObjectMeta>> {
         let bucket = self.bucket.clone();
-        self.reads.list(prefix).map_err(move |e| no_bucket(&bucket, e)).boxed()
+        self.reads.list(prefix).map_err(move |e| judged(&bucket, e)).boxed()
     }
 
     fn list_with_offset(
@@ -279,11 +298,11 @@ impl ObjectStore for S3Store {
         offset: &Path,
     ) -> BoxStream<'static, Result<ObjectMeta>> {
         let bucket = self.bucket.clone();
-        self.reads.list_with_offset(prefix, offset).map_err(move |e| no_bucket(&bucket, e)).boxed()
+        self.reads.list_with_offset(prefix, offset).map_err(move |e| judged(&bucket, e)).boxed()
     }
 
     async fn list_with_delimiter(&self, prefix: Option<&Path>) -> Result<ListResult> {
-        self.reads.list_with_delimiter(prefix).await.map_err(|e| no_bucket(&self.bucket, e))
+        self.reads.list_with_delimiter(prefix).await.map_err(|e| judged(&self.bucket, e))
     }
 
     async fn copy_opts(&self, from: &Path, to: &Path, options: CopyOptions) -> Result<()> {
