@@ -62,9 +62,6 @@ const PASSING: [&str; 10] = [
 /// is no news, the error says what is missing; nor is each loading of keys.
 pub const LOGS: (&str, &[&str]) = ("aws_config", &["aws_config=warn", "aws_config::imds=off"]);
 
-/// What no level shows: a program that gives credentials, with its arguments.
-pub const SECRET_LOGS: [&str; 1] = ["aws_config::credential_process=debug"];
-
 /// The variables that name endpoints of services used here.
 const ENDPOINTS: [&str; 4] =
     ["AWS_ENDPOINT_URL", "AWS_ENDPOINT_URL_S3", "AWS_ENDPOINT_URL_GLUE", "AWS_ENDPOINT_URL_ATHENA"];

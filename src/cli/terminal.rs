@@ -49,9 +49,6 @@ impl Terminal {
                 }
             }
         }
-        for directive in aws::SECRET_LOGS {
-            filter = filter.add_directive(directive.parse().expect("a directive of the program's own"));
-        }
         let logs = tracing_subscriber::fmt().with_env_filter(filter).with_writer(terminal.clone());
         match log.format {
             LogFormat::Text => logs.with_ansi(has_colour()).try_init(),
