@@ -18,7 +18,7 @@ use crate::table::{ColumnType, PartitionKey};
 
 /// Which of the job's two tables.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub(super) enum Side {
+pub(crate) enum Side {
     Rows,
     Rejected,
 }

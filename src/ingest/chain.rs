@@ -4,7 +4,7 @@
 //! every row of the table's partition that the source's offsets `[start, end)` give. `start` is where the chain ended
 //! before, and is the name; `end` is in the footer. So two writers that know the same chain end aim at one name.
 //!
-//! Pure. Does not own reading or putting links: that is `write`'s.
+//! Pure. Does not own reading links (`footer`) or putting them (`write`).
 
 use std::collections::HashMap;
 use std::fmt;
@@ -22,8 +22,8 @@ const TOPIC_BYTES: usize = 150;
 const FORMAT: &str = "1";
 
 /// One source's chains: they are told apart by topic, partition and epoch.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub(super) struct ChainSource {
+#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub(crate) struct ChainSource {
     pub source: TopicPartition,
     /// Above 0 where the user began new chains.
     pub epoch: u32,
@@ -75,6 +75,26 @@ pub(super) fn check_topic(topic: &str) -> Result<()> {
     }
 }
 
+/// Reads a link's name, whosever it is: what its whole chain's names begin with, and its start; `None` where it is no
+/// link's. From the right, since a topic's name may look like anything that follows it.
+pub(crate) fn parse_name(name: &str) -> Option<(&str, i64)> {
+    let stem = name.strip_suffix(".parquet")?;
+    let (chain, start) = stem.rsplit_once('-')?;
+    let (topic, last) = chain.strip_prefix("k-")?.rsplit_once('-')?;
+    let (topic, partition) = match last.strip_prefix('e') {
+        Some(epoch) if is_number(epoch) && epoch != "0" => topic.rsplit_once('-')?,
+        _ => (topic, last),
+    };
+    let is_start = start.len() == 20 && start.bytes().all(|b| b.is_ascii_digit());
+    (is_start && is_number(partition) && !topic.is_empty())
+        .then_some((&stem[..=chain.len()], start.parse().ok()?))
+}
+
+/// Whether a text is a number as a name has it, which is how it is printed.
+fn is_number(text: &str) -> bool {
+    text.parse::<i32>().is_ok_and(|number| number >= 0 && number.to_string() == text)
+}
+
 fn topic_in_names(topic: &str) -> String {
     if topic.len() > TOPIC_BYTES { format!("sha256.{}", hex(topic)) } else { topic.to_owned() }
 }
@@ -85,7 +105,7 @@ fn hex(text: &str) -> String {
 
 /// What a link's footer says, as Parquet key-value metadata.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Footer {
+pub(crate) struct Footer {
     pub chain: ChainSource,
     pub start: i64,
     pub end: i64,
@@ -116,8 +136,8 @@ impl Footer {
         .to_vec()
     }
 
-    /// Reads a footer and checks it against the name it was found under.
-    pub fn parse(key_values: &HashMap<String, String>, chain: &ChainSource, start: i64) -> Result<Self> {
+    /// Reads a footer, whosever it is.
+    pub fn read(key_values: &HashMap<String, String>) -> Result<Self> {
         let text = |key: &str| {
             key_values.get(&format!("ticklake.{key}")).cloned().ok_or_else(|| {
                 Error::new(Kind::Protocol, format!("the link's footer has no ticklake.{key}: it is no link"))
@@ -128,7 +148,7 @@ impl Footer {
             return Err(Error::new(Kind::Protocol, "the link was written by a later version: use that one")
                 .with("format", format));
         }
-        let footer = Self {
+        Ok(Self {
             chain: ChainSource {
                 source: TopicPartition::new(&text("topic")?, number("partition", text("partition")?)?),
                 epoch: number("epoch", text("epoch")?)?,
@@ -139,7 +159,17 @@ impl Footer {
             topic_id: text("topic_id")?,
             spec: text("spec")?,
             writer: text("writer")?,
-        };
+        })
+    }
+
+    /// Whether a link of this footer has that name.
+    pub fn is_named(&self, name: &str) -> bool {
+        self.end > self.start && self.chain.link_name(self.start) == name
+    }
+
+    /// Reads a footer and checks it against the name it was found under.
+    pub fn parse(key_values: &HashMap<String, String>, chain: &ChainSource, start: i64) -> Result<Self> {
+        let footer = Self::read(key_values)?;
         if footer.chain != *chain || footer.start != start || footer.end <= start {
             return Err(Error::new(
                 Kind::Protocol,
@@ -205,6 +235,7 @@ mod tests {
             let (a, b) = (chain(&a.0, a.1, a.2), chain(&b.0, b.1, b.2));
             let name = a.link_name(start);
             prop_assert_eq!(a.parse(&name), Some(start));
+            prop_assert_eq!(parse_name(&name), Some((a.prefix().as_str(), start)));
             if a != b {
                 prop_assert_eq!(b.parse(&name), None);
             }
@@ -242,6 +273,16 @@ mod tests {
     fn names() {
         assert_eq!(chain("_t", 3, 0).link_name(17), "k-_t-3-00000000000000000017.parquet");
         assert_eq!(chain("t", 3, 2).link_name(17), "k-t-3-e2-00000000000000000017.parquet");
+        for none in [
+            "k-t-00000000000000000017.parquet",
+            "k-t-3-0017.parquet",
+            "k-t-03-00000000000000000017.parquet",
+            "k-3-e2-00000000000000000017.parquet",
+            "k-t-3-00000000000000000017.csv",
+            "t-3-00000000000000000017.parquet",
+        ] {
+            assert_eq!(parse_name(none), None, "{none}");
+        }
         let long = chain(&"x".repeat(249), 3, 0).link_name(i64::MAX);
         assert!(long.starts_with("k-sha256.") && long.len() < 255, "{long}");
         assert_eq!(

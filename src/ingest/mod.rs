@@ -12,12 +12,14 @@
 //! The stages never call each other. `place` joins the hot ones for one record, `pipeline` is the loop that joins all.
 
 mod buffer;
+mod census;
 mod chain;
 mod columns;
 mod convert;
 mod decode;
 mod encode;
 mod flight;
+mod footer;
 mod frontier;
 mod json;
 mod number;
@@ -44,16 +46,24 @@ use std::time::Duration;
 use tokio::sync::watch;
 
 use self::buffer::BufferLimits;
+pub(crate) use self::buffer::Side;
+pub(crate) use self::census::Census;
 use self::chain::check_topic;
+pub(crate) use self::chain::{ChainSource, Footer, parse_name};
+pub(crate) use self::footer::{key_values, read_metadata};
+pub(crate) use self::origin::{GAPS, Gap, NOTES, Note, may_be_one_topic};
 use self::origin::{Origin, admit};
 use self::pipeline::{Pipeline, Plan};
 use self::place::Placer;
-use self::progress::Meter;
+pub(crate) use self::progress::Meter;
 pub use self::progress::{Calls, Held, Progress};
-use self::register::register;
+pub(crate) use self::register::register;
 use self::retry::{retried, retried_at_start};
 use self::specs::Specs;
-use self::target::{Target, targets};
+pub(crate) use self::specs::kept;
+pub(crate) use self::start::CommitMark;
+use self::target::targets;
+pub(crate) use self::target::{Target, open_targets};
 use crate::catalog::Catalog;
 use crate::error::{self, Error, Kind, Result};
 use crate::kafka::source::{self, Headering};

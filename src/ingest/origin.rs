@@ -14,6 +14,21 @@ use crate::error::{Error, Kind, Result};
 use crate::kafka::Found;
 use crate::store::Folder;
 
+/// Where the notes of gaps are, in a table's folder.
+pub(crate) const GAPS: &str = "_ticklake/gaps";
+
+/// The note of records of a source that were skipped on purpose: those from `from` up to and without `to`.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize)]
+pub(crate) struct Gap {
+    pub topic: String,
+    pub partition: i32,
+    pub epoch: u32,
+    pub from: i64,
+    pub to: i64,
+    pub cluster: String,
+    pub why: String,
+}
+
 /// What this run writes into the footers of its links.
 #[derive(Clone, Debug)]
 pub(super) struct Origin {
@@ -37,19 +52,22 @@ impl Origin {
     }
 }
 
+/// Where the notes of topics are, in a table's folder.
+pub(crate) const NOTES: &str = "_ticklake/topics";
+
 /// The note of a topic in a table's folder.
-#[derive(Debug, PartialEq, Eq, Deserialize, Serialize)]
-struct Note {
-    topic: String,
-    epoch: u32,
-    cluster: String,
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize)]
+pub(crate) struct Note {
+    pub topic: String,
+    pub epoch: u32,
+    pub cluster: String,
     /// Empty where it is not known.
-    topic_id: String,
+    pub topic_id: String,
 }
 
 /// Takes a topic's note, or leaves one where there is none yet. A topic that is another than the noted one is refused.
 pub(super) async fn admit(table: &Folder, found: &Found, epoch: u32) -> Result<()> {
-    let folder = table.folder("_ticklake/topics")?;
+    let folder = table.folder(NOTES)?;
     if epoch > 0 {
         must_not_be_read_yet(&folder, found, epoch).await?;
     }
@@ -99,7 +117,7 @@ async fn must_not_be_read_yet(notes: &Folder, found: &Found, epoch: u32) -> Resu
 }
 
 /// Whether two ids may be one topic's: where one is not known (empty), nothing speaks against it.
-pub(super) fn may_be_one_topic(topic_id: &str, other: &str) -> bool {
+pub(crate) fn may_be_one_topic(topic_id: &str, other: &str) -> bool {
     topic_id.is_empty() || other.is_empty() || topic_id == other
 }
 

@@ -78,7 +78,7 @@ pub struct Held {
 
 /// Counts calls where they are made, on whatever thread.
 #[derive(Debug, Default)]
-pub(super) struct Meter {
+pub(crate) struct Meter {
     puts_created: AtomicU64,
     puts_taken: AtomicU64,
     puts_failed: AtomicU64,

@@ -87,7 +87,7 @@ impl Registry {
 }
 
 /// Registers partitions; gives how many were not there before. A catalog that is down is tried again for a while.
-pub(super) async fn register(
+pub(crate) async fn register(
     catalog: &dyn Catalog,
     target: &Target,
     keys: &[PartitionKey],

@@ -12,6 +12,9 @@ use crate::kafka::TopicPartition;
 use crate::store::Folder;
 use crate::table::{Ddl, Spec};
 
+/// Where the DDLs are kept, in a table's folder.
+const KEPT: &str = "_ticklake/spec";
+
 /// The job's spec, and those it may follow.
 #[derive(Debug)]
 pub(super) struct Specs {
@@ -25,7 +28,7 @@ pub(super) struct Specs {
 
 impl Specs {
     pub fn new(table: &Folder, ddl: &Ddl, spec: &Spec) -> Result<Self> {
-        let folder = table.folder("_ticklake/spec")?;
+        let folder = table.folder(KEPT)?;
         let hash = spec.hash();
         let known = Mutex::new(HashSet::from([hash.clone()]));
         Ok(Self { folder, ddl: ddl.to_string(), ours: spec.clone(), hash, known })
@@ -106,6 +109,15 @@ impl Specs {
         }
         Ok(())
     }
+}
+
+/// The DDL that was kept under a spec's hash; `None` where none is, or where the hash is none.
+pub(crate) async fn kept(table: &Folder, hash: &str) -> Result<Option<String>> {
+    if hash.is_empty() || !hash.bytes().all(|b| b.is_ascii_alphanumeric()) {
+        return Ok(None);
+    }
+    let text = table.folder(KEPT)?.read(&file_name(hash)).await?;
+    Ok(text.map(|text| String::from_utf8_lossy(&text).into_owned()))
 }
 
 fn file_name(hash: &str) -> String {

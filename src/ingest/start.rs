@@ -9,7 +9,7 @@ use crate::kafka::Offer;
 
 /// What a committed offset is for, as its metadata in Kafka (at most 4,096 bytes).
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct CommitMark {
+pub(crate) struct CommitMark {
     pub table: String,
     /// The id of the table's folder: an offset is for those files, and for no others.
     pub lake: String,

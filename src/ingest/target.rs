@@ -17,7 +17,7 @@ use crate::error::{Error, Kind, Result};
 use crate::store::{Folder, Stores};
 use crate::table::columns::file_schema;
 use crate::table::partition::{PATH_BYTES_MAX, parse_path};
-use crate::table::{Column, Ddl, PartitionKey, Spec, TableName};
+use crate::table::{Column, Ddl, PartitionKey, Spec, TableName, spec};
 
 /// What a key of S3 (1,024 bytes, FACTS 1.9) leaves for a table's folder: a partition's path, a file's name and two
 /// slashes are the rest; `_rejected` is in the folder's name too.
@@ -32,7 +32,7 @@ const ID_BYTES_MAX: usize = 64;
 
 /// What the catalog has of a table.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Seen {
+pub(crate) enum Seen {
     Nothing,
     /// Without partitions.
     Table,
@@ -41,7 +41,7 @@ pub(super) enum Seen {
 
 /// What a table's catalog may lack.
 #[derive(Debug)]
-pub(super) struct Entered {
+pub(crate) struct Entered {
     pub partitions: Vec<PartitionKey>,
     /// To be left when these are registered.
     note: Option<String>,
@@ -49,11 +49,11 @@ pub(super) struct Entered {
 
 /// One of the two tables that a job writes.
 #[derive(Debug)]
-pub(super) struct Target {
+pub(crate) struct Target {
     pub name: TableName,
     pub folder: Folder,
-    pub encoder: Encoder,
-    ddl: Ddl,
+    pub(super) encoder: Encoder,
+    pub ddl: Ddl,
 }
 
 /// The table, and its rejected sibling in the folder beside it. Nothing is asked for yet.
@@ -62,7 +62,20 @@ pub(super) async fn targets(job: &Job, spec: &Spec) -> Result<[Arc<Target>; 2]> 
         Error::usage("the table has no place: give --location, or LOCATION in the DDL")
             .with("table", &job.ddl.name)
     })?;
-    let folder = job.stores.open(location).await?;
+    let [table, rejected] =
+        open_targets(&job.ddl, location, &job.stores, spec.sort.clone(), spec.compression).await?;
+    Ok([Arc::new(table), Arc::new(rejected)])
+}
+
+/// A table at a location, and its rejected sibling. Order and compression are of the files that are written there.
+pub(crate) async fn open_targets(
+    ddl: &Ddl,
+    location: &str,
+    stores: &Stores,
+    sort: Vec<usize>,
+    compression: spec::Compression,
+) -> Result<[Target; 2]> {
+    let folder = stores.open(location).await?;
     if folder.path().as_ref().is_empty() {
         return Err(
             Error::usage("the location is a whole store: name a folder in it").with("location", location)
@@ -74,14 +87,14 @@ pub(super) async fn targets(job: &Job, spec: &Spec) -> Result<[Arc<Target>; 2]> 
         ))
         .with("location", location));
     }
-    let beside = job.stores.open(&format!("{}_rejected/", folder.location().trim_end_matches('/'))).await?;
-    let ddl = Ddl { location: Some(folder.location().to_owned()), ..job.ddl.clone() };
+    let beside = stores.open(&format!("{}_rejected/", folder.location().trim_end_matches('/'))).await?;
+    let ddl = Ddl { location: Some(folder.location().to_owned()), ..ddl.clone() };
     let rejected = rejected::ddl(&ddl, &beside)?;
     let target = |ddl: Ddl, folder: Folder, sort: Vec<usize>| {
-        let encoder = Encoder::new(file_schema(&ddl.columns), sort, spec.compression);
-        Arc::new(Target { name: ddl.name.clone(), folder, encoder, ddl })
+        let encoder = Encoder::new(file_schema(&ddl.columns), sort, compression);
+        Target { name: ddl.name.clone(), folder, encoder, ddl }
     };
-    Ok([target(ddl, folder, spec.sort.clone()), target(rejected, beside, Vec::new())])
+    Ok([target(ddl, folder, sort), target(rejected, beside, Vec::new())])
 }
 
 impl Target {
@@ -159,6 +172,11 @@ impl Target {
         self.folder.folder(REGISTERED)?.note(note, Bytes::new()).await.map(|_| ())
     }
 
+    /// The id of the table's folder, where it has one that can be read.
+    pub async fn find_id(&self) -> Result<Option<String>> {
+        Ok(self.folder.folder("_ticklake")?.read("id").await?.and_then(|bytes| id_of(&bytes)))
+    }
+
     /// The id of the table's folder; `new` becomes it where it has none. A store that would overwrite is refused.
     pub async fn id(&self, new: &str) -> Result<String> {
         let folder = self.folder.folder("_ticklake")?;
@@ -180,17 +198,20 @@ impl Target {
             .with("location", self.folder.location()));
         }
         let noted = folder.note("id", new.to_owned().into()).await.map_err(unwritable)?;
-        let id = String::from_utf8_lossy(&noted).trim().to_owned();
-        if (1..=ID_BYTES_MAX).contains(&id.len()) && !id.contains(char::is_whitespace) {
-            return Ok(id);
-        }
-        Err(Error::new(
-            Kind::Store,
-            "the id of the table's folder is no id. Remove it: the next run makes a new one, and reads the topic from its \
-             beginning (no row is doubled)",
-        )
-        .with("at", format!("{}id", folder.location())))
+        id_of(&noted).ok_or_else(|| {
+            Error::new(
+                Kind::Store,
+                "the id of the table's folder is no id. Remove it: the next run makes a new one, and reads the topic from \
+                 its beginning (no row is doubled)",
+            )
+            .with("at", format!("{}id", folder.location()))
+        })
     }
+}
+
+fn id_of(bytes: &[u8]) -> Option<String> {
+    let id = String::from_utf8_lossy(bytes).trim().to_owned();
+    ((1..=ID_BYTES_MAX).contains(&id.len()) && !id.contains(char::is_whitespace)).then_some(id)
 }
 
 /// The files must be what the catalog says they are: a column that it does not have, or has otherwise, would be unseen

@@ -4,18 +4,17 @@
 //! in it, whoever wrote it (another writer, or this one before an answer was lost), so they are dropped here, and the
 //! rest goes on from there (DESIGN §3.2). Nothing is ever overwritten.
 
-use std::collections::HashMap;
 use std::sync::Arc;
 
 use arrow::array::RecordBatch;
 use bytes::Bytes;
 use parquet::errors::ParquetError;
-use parquet::file::metadata::ParquetMetaDataReader;
 use tokio::runtime::{Handle, RuntimeFlavor};
 use tracing::{debug, warn};
 
 use super::buffer::SealedRows;
 use super::chain::{ChainSource, Footer, ends};
+use super::footer::read_footer;
 use super::origin::Origin;
 use super::progress::Meter;
 use super::retry::retried;
@@ -24,9 +23,6 @@ use super::target::Target;
 use crate::error::{Error, Kind, Result};
 use crate::store::{Create, Folder};
 use crate::table::PartitionKey;
-
-/// A footer of a file of ours, with its statistics, is within this; else it is asked for once more.
-const FOOTER_BYTES: u64 = 64 << 10;
 
 /// A buffer on its way to become a link.
 #[derive(Debug)]
@@ -193,43 +189,6 @@ async fn find_end(
 async fn check(footer: &Footer, folder: &Folder, name: &str, origin: &Origin, specs: &Specs) -> Result<()> {
     origin.check(footer).map_err(|e| e.with("link", format!("{}{name}", folder.location())))?;
     specs.follow(&footer.spec).await
-}
-
-/// Reads a link's footer; `None` where there is no object of that name.
-pub(super) async fn read_footer(
-    folder: &Folder,
-    name: &str,
-    chain: &ChainSource,
-    start: i64,
-) -> Result<Option<Footer>> {
-    let at = || format!("{}{name}", folder.location());
-    let damaged = |e: ParquetError| {
-        Error::new(Kind::Protocol, "a file has a link's name and is no whole Parquet file")
-            .with("at", at())
-            .because(e)
-    };
-    let Some(size) = folder.size(name).await? else { return Ok(None) };
-    if size == 0 {
-        return Err(damaged(ParquetError::EOF("it is empty".to_owned())));
-    }
-    let mut wanted = FOOTER_BYTES.min(size);
-    loop {
-        let Some(tail) = folder.tail(name, wanted).await? else { return Ok(None) };
-        let mut reader = ParquetMetaDataReader::new();
-        match reader.try_parse_sized(&tail, size) {
-            Ok(()) => {
-                let metadata = reader.finish().map_err(damaged)?;
-                let key_values = metadata.file_metadata().key_value_metadata().cloned().unwrap_or_default();
-                let key_values: HashMap<String, String> =
-                    key_values.into_iter().filter_map(|kv| Some((kv.key, kv.value?))).collect();
-                return Footer::parse(&key_values, chain, start).map(Some).map_err(|e| e.with("at", at()));
-            }
-            Err(ParquetError::NeedMoreData(needed)) if wanted < size => {
-                wanted = (needed as u64).max(wanted * 2).min(size);
-            }
-            Err(e) => return Err(damaged(e)),
-        }
-    }
 }
 
 /// Leaves out the rows of records below an offset, which are in a link already; tells how many.

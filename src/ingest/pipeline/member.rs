@@ -13,6 +13,7 @@ use crate::ingest::Lost;
 use crate::ingest::buffer::SealCause;
 use crate::ingest::chain::ChainSource;
 use crate::ingest::frontier::Frontier;
+use crate::ingest::origin::{GAPS, Gap};
 use crate::ingest::retry::retried;
 use crate::ingest::start::{CommitMark, Start, start};
 use crate::kafka::source::Reply;
@@ -106,12 +107,17 @@ impl Pipeline {
         warn!(%source, from, to, why, "records are passed over, and will not be in the table");
         let chain = ChainSource { source: source.clone(), epoch: self.plan.epoch };
         let name = chain.link_name(to).replace(".parquet", ".json");
-        let note = serde_json::json!({
-            "topic": &*source.topic, "partition": source.partition, "epoch": self.plan.epoch,
-            "from": from, "to": to, "cluster": self.plan.origin.cluster, "why": why,
-        });
-        let gaps = self.plan.targets[0].folder.folder("_ticklake/gaps")?;
-        let note = Bytes::from(note.to_string());
+        let note = Gap {
+            topic: source.topic.to_string(),
+            partition: source.partition,
+            epoch: self.plan.epoch,
+            from,
+            to,
+            cluster: self.plan.origin.cluster.clone(),
+            why: why.to_owned(),
+        };
+        let gaps = self.plan.targets[0].folder.folder(GAPS)?;
+        let note = Bytes::from(serde_json::json!(note).to_string());
         retried("note the gap", || gaps.note(&name, note.clone())).await.map(|_| ())
     }
 

@@ -11,10 +11,10 @@ use futures::{FutureExt, StreamExt, TryStreamExt};
 use super::Pipeline;
 use crate::error::Result;
 use crate::ingest::chain::{ChainSource, Footer};
+use crate::ingest::footer::read_footer;
 use crate::ingest::retry::retried;
 use crate::ingest::start::Start;
 use crate::ingest::target::Target;
-use crate::ingest::write::read_footer;
 use crate::kafka::Offer;
 use crate::store::Entry;
 
