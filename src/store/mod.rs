@@ -68,6 +68,14 @@ pub enum Create {
     AlreadyExists,
 }
 
+/// What is directly in a folder, by name.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Listing {
+    /// Folders below it.
+    pub folders: Vec<String>,
+    pub entries: Vec<Entry>,
+}
+
 /// An object of a folder.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Entry {
@@ -279,21 +287,29 @@ impl Folder {
     /// The objects directly in the folder, by name. Hidden ones (`_…`, `.…`) are left out, as engines leave them
     /// out (FACTS 3.7). A folder that is not there is empty.
     pub async fn list(&self) -> Result<Vec<Entry>> {
-        let listed = self.store.list_with_delimiter(Some(&self.path)).await;
-        let objects = match listed {
-            Ok(listed) => listed.objects,
-            Err(object_store::Error::NotFound { .. }) => Vec::new(),
+        Ok(self.look().await?.entries)
+    }
+
+    /// As [`list`](Self::list), and the folders beside the objects.
+    pub async fn look(&self) -> Result<Listing> {
+        let listed = match self.store.list_with_delimiter(Some(&self.path)).await {
+            Ok(listed) => listed,
+            Err(object_store::Error::NotFound { .. }) => return Ok(Listing::default()),
             Err(e) => return Err(self.failed(Ask::List, "", e)),
         };
-        let mut entries: Vec<Entry> = objects
+        let names = listed.common_prefixes.iter().filter_map(Path::filename);
+        let mut folders: Vec<String> = names.filter(|name| !is_hidden(name)).map(str::to_owned).collect();
+        let mut entries: Vec<Entry> = listed
+            .objects
             .into_iter()
             .filter_map(|meta| {
                 let name = meta.location.filename()?.to_owned();
                 (!is_hidden(&name)).then_some(Entry { name, size_bytes: meta.size })
             })
             .collect();
+        folders.sort_unstable();
         entries.sort_by(|a, b| a.name.cmp(&b.name));
-        Ok(entries)
+        Ok(Listing { folders, entries })
     }
 
     /// Makes what is listed in the folder stay, also after a power cut: another process may have created it just now, and
