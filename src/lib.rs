@@ -22,11 +22,11 @@
 //! * [`catalog`]: where tables and partitions are named: a SQLite file, or AWS Glue.
 //! * [`ingest`]: Kafka → table. [`metrics`]: what a job tells of itself, as Prometheus reads it.
 //! * [`query`]: table → answers, by DataFusion in this process or by Athena.
-//! * [`produce`]: files and a simulated market → Kafka. [`demo`]: the whole system in one process.
+//! * [`verify`]: is a table whole? [`produce`]: files and a simulated market → Kafka. [`demo`]: the whole system in one process.
 //! * [`config`]: the settings and where each comes from. [`cli`]: what can be typed. [`error`]: the one error.
 //!
-//! Dependencies point one way: `table, aws ← kafka, store, catalog ← ingest, query, produce ← metrics, demo ← cli ← main`. The stages of
-//! `ingest` never call each other. A test holds these lines.
+//! Dependencies point one way: `table, aws ← kafka, store, catalog ← ingest, query, produce ← metrics, demo, verify ← cli ← main`. The
+//! stages of `ingest` never call each other. A test holds these lines.
 //!
 //! # What is promised
 //!
@@ -85,5 +85,6 @@ pub mod produce;
 pub mod query;
 pub mod store;
 pub mod table;
+pub mod verify;
 
 pub use error::{Error, Result};

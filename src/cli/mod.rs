@@ -12,6 +12,7 @@ mod query;
 mod signals;
 mod table;
 mod terminal;
+mod verify;
 
 use std::io::Write;
 use std::path::PathBuf;
@@ -81,9 +82,11 @@ pub enum Command {
     Query(query::QueryArgs),
     /// Show some rows of a table
     Preview(query::PreviewArgs),
-    /// Create, show, list and drop tables
+    /// Create, show, list, repair and drop tables
     #[command(subcommand)]
     Table(table::TableCommand),
+    /// Check that a table is whole: its files, the catalog, and with --records its topics
+    Verify(verify::VerifyArgs),
     /// Print the settings in force, and where each comes from
     Config(config::ConfigArgs),
 }
@@ -114,6 +117,7 @@ impl Command {
             Self::Query(args) => query::run(args, settings, &terminal),
             Self::Preview(args) => query::preview(args, settings, &terminal),
             Self::Table(command) => table::run(command, settings),
+            Self::Verify(args) => verify::run(args, settings),
             Self::Config(args) => config::run(args, config),
         }
     }

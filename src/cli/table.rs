@@ -1,17 +1,18 @@
 //! `ticklake table …`: tables by their DDL, in the catalog.
 
 use std::fmt::Write as _;
-use std::io::Write;
+use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
 use clap::{Args, Subcommand};
 
 use super::terminal::{Stdout, unwritable};
-use super::{Lake, block_on, open, open_existing, signals};
+use super::{Lake, block_on, open, open_existing, signals, verify};
 use crate::catalog::{Catalog, Partition};
 use crate::config::Settings;
 use crate::error::{Error, Kind, Result};
 use crate::table::{Ddl, PartitionKey, Spec, TableName};
+use crate::verify::{Check, PATIENCE, RegisteredLine, Repaired, repair as repair_table};
 
 #[derive(Debug, Subcommand)]
 pub enum TableCommand {
@@ -23,6 +24,8 @@ pub enum TableCommand {
     List(ListArgs),
     /// Print a table's partitions, and where each is
     Partitions(NameArgs),
+    /// Register what the catalog lacks: partitions with files, and the table of rejected records
+    Repair(RepairArgs),
     /// Forget a table and its partitions; the files stay
     Drop(NameArgs),
 }
@@ -43,6 +46,15 @@ pub struct NameArgs {
 }
 
 #[derive(Debug, Args)]
+pub struct RepairArgs {
+    #[arg(value_name = "DB.NAME")]
+    name: TableName,
+    /// One JSON document in place of lines
+    #[arg(long)]
+    json: bool,
+}
+
+#[derive(Debug, Args)]
 pub struct ListArgs {
     /// The tables of one database only
     #[arg(value_name = "DB")]
@@ -57,15 +69,22 @@ pub fn run(command: &TableCommand, settings: &Settings) -> Result<()> {
             _ => open_existing(settings).await?,
         };
         let catalog = &*lake.catalog;
+        let mut ended = Ok(());
         let text = match command {
             TableCommand::Create(args) => create(args, &lake, settings).await?,
             TableCommand::Show(args) => format!("{}\n", find(&args.name, catalog, settings).await?),
             TableCommand::List(args) => list(args, catalog).await?,
             TableCommand::Partitions(args) => partitions(&args.name, catalog, settings).await?,
+            TableCommand::Repair(args) => {
+                let (text, problems) = repair(args, &lake).await?;
+                ended = verify::end(&args.name, problems);
+                text
+            }
             TableCommand::Drop(args) => drop(&args.name, catalog, settings).await?,
         };
         let mut out = Stdout::buffered();
-        out.write_all(text.as_bytes()).and_then(|()| out.flush()).map_err(unwritable)
+        out.write_all(text.as_bytes()).and_then(|()| out.flush()).map_err(unwritable)?;
+        ended
     })
 }
 
@@ -112,6 +131,41 @@ async fn partitions(name: &TableName, catalog: &dyn Catalog, settings: &Settings
         let _ = writeln!(lines, "{}\t{location}", key.path());
     }
     Ok(lines)
+}
+
+/// What was done, a line each, and how many problems it leaves to the user.
+async fn repair(args: &RepairArgs, lake: &Lake) -> Result<(String, usize)> {
+    let check = Check {
+        table: args.name.clone(),
+        catalog: lake.catalog.clone(),
+        stores: lake.stores.clone(),
+        dates: None,
+        records: None,
+        patience: PATIENCE,
+    };
+    let repaired = repair_table(&check).await?;
+    let problems = repaired.problems.len();
+    if args.json {
+        let text = serde_json::to_string_pretty(&repaired)
+            .map_err(|e| Error::new(Kind::System, "cannot write what was done as JSON").because(e))?;
+        return Ok((format!("{text}\n"), problems));
+    }
+    let mut text = Vec::new();
+    print_repaired(&repaired, &mut text).map_err(unwritable)?;
+    Ok((String::from_utf8_lossy(&text).into_owned(), problems))
+}
+
+fn print_repaired(repaired: &Repaired, out: &mut impl Write) -> io::Result<()> {
+    for table in &repaired.made {
+        writeln!(out, "{table} is made")?;
+    }
+    for RegisteredLine { table, partition, location } in &repaired.registered {
+        writeln!(out, "{table}: {partition} is registered, at {location}")?;
+    }
+    if repaired.made.is_empty() && repaired.registered.is_empty() {
+        writeln!(out, "{}: the catalog lacks nothing that is there", repaired.table)?;
+    }
+    verify::print_problems(&repaired.problems, out)
 }
 
 async fn drop(name: &TableName, catalog: &dyn Catalog, settings: &Settings) -> Result<String> {

@@ -7,7 +7,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// A room of src/, what it may `use crate::…`, beside itself and `error`.
-const ROOMS: [(&str, &[&str]); 13] = [
+const ROOMS: [(&str, &[&str]); 14] = [
     ("error", &[]),
     ("aws", &[]),
     ("table", &[]),
@@ -15,6 +15,7 @@ const ROOMS: [(&str, &[&str]); 13] = [
     ("store", &["aws", "table"]),
     ("catalog", &["aws", "table"]),
     ("ingest", &["table", "kafka", "store", "catalog"]),
+    ("verify", &["table", "kafka", "store", "catalog", "ingest"]),
     ("metrics", &["ingest"]),
     ("produce", &["table", "kafka"]),
     ("query", &["aws", "table", "store", "catalog"]),
@@ -23,8 +24,8 @@ const ROOMS: [(&str, &[&str]); 13] = [
     (
         "cli",
         &[
-            "aws", "table", "kafka", "store", "catalog", "ingest", "metrics", "produce", "query", "demo",
-            "config",
+            "aws", "table", "kafka", "store", "catalog", "ingest", "verify", "metrics", "produce", "query",
+            "demo", "config",
         ],
     ),
 ];

@@ -21,3 +21,4 @@ mod servers;
 mod simulation;
 mod spec;
 mod store;
+mod verify;

@@ -1,0 +1,129 @@
+//! `ticklake verify`: is the table whole? The answer goes to stdout, for people or as JSON.
+
+use std::fmt::Display;
+use std::io::{self, Write};
+
+use clap::Args;
+use indicatif::{HumanBytes, HumanCount};
+
+use super::terminal::{Stdout, unwritable};
+use super::{Lake, block_on, connection, open_existing, signals};
+use crate::config::Settings;
+use crate::error::{Error, Kind, Result};
+use crate::table::TableName;
+use crate::verify::{self, Check, Compared, Dates, PATIENCE, Problem, Records, Report, SourceLine};
+
+#[derive(Debug, Args)]
+pub struct VerifyArgs {
+    #[arg(value_name = "DB.NAME")]
+    name: TableName,
+    /// Only partitions whose `date` is one of these, both ends included
+    #[arg(long, value_name = "FIRST..LAST")]
+    dates: Option<Dates>,
+    /// Read the topics too, and compare the files with the records
+    #[arg(long)]
+    records: bool,
+    /// With --records: the consumer group whose committed offsets count [default: ticklake-DB.NAME]
+    #[arg(long, requires = "records")]
+    group: Option<String>,
+    /// One JSON document in place of the table
+    #[arg(long)]
+    json: bool,
+}
+
+pub fn run(args: &VerifyArgs, settings: &Settings) -> Result<()> {
+    block_on(async {
+        signals::end_at_first()?;
+        let records = match args.records {
+            true => Some(Records {
+                connection: connection(&settings.kafka)?,
+                group: args.group.clone().unwrap_or_else(|| format!("ticklake-{}", args.name)),
+            }),
+            false => None,
+        };
+        let Lake { catalog, stores } = open_existing(settings).await?;
+        let (table, dates) = (args.name.clone(), args.dates.clone());
+        let check = Check { table, catalog, stores, dates, records, patience: PATIENCE };
+        let report = verify::verify(&check).await?;
+        let mut out = Stdout::buffered();
+        match args.json {
+            true => serde_json::to_writer_pretty(&mut out, &report)
+                .map_err(io::Error::from)
+                .and_then(|()| writeln!(out)),
+            false => print(&report, &mut out),
+        }
+        .and_then(|()| out.flush())
+        .map_err(unwritable)?;
+        end(&report.table, report.problems.len())
+    })
+}
+
+/// A problem that was printed is a failure of the command.
+pub fn end(table: &impl Display, problems: usize) -> Result<()> {
+    match problems {
+        0 => Ok(()),
+        1 => Err(Error::new(Kind::Protocol, "there is a problem").with("table", table)),
+        _ => Err(Error::new(Kind::Protocol, format!("there are {problems} problems")).with("table", table)),
+    }
+}
+
+fn print(report: &Report, out: &mut impl Write) -> io::Result<()> {
+    let Report { table, location, checked, sources, gaps, problems } = report;
+    let count =
+        |count: u64, what: &str| format!("{} {what}{}", HumanCount(count), if count == 1 { "" } else { "s" });
+    match location {
+        Some(location) => writeln!(out, "{table} at {location}")?,
+        None => writeln!(out, "{table}")?,
+    }
+    writeln!(
+        out,
+        "{}, {}, {}, {}, with the rejected ones",
+        count(checked.partitions, "partition"),
+        count(checked.links, "link"),
+        count(checked.rows, "row"),
+        HumanBytes(checked.bytes)
+    )?;
+    for source in sources {
+        let SourceLine { topic, partition, epoch, links, chain_end, compared } = source;
+        let epoch = if *epoch == 0 { String::new() } else { format!("-e{epoch}") };
+        write!(out, "  {topic}-{partition}{epoch}: {}, up to offset {chain_end}", count(*links, "link"))?;
+        if let Some(Compared { from, to, records, committed }) = compared {
+            write!(out, "; compared with {} from {from} up to {to}", count(*records, "record"))?;
+            match committed {
+                Some(committed) => write!(out, ", committed {committed}")?,
+                None => write!(out, ", nothing committed: rows that are in no file are not looked for")?,
+            }
+        }
+        writeln!(out)?;
+    }
+    for gap in gaps {
+        let epoch = if gap.epoch == 0 { String::new() } else { format!("-e{}", gap.epoch) };
+        writeln!(
+            out,
+            "  {}-{}{epoch}: skipped on purpose from offset {} up to {} ({})",
+            gap.topic, gap.partition, gap.from, gap.to, gap.why
+        )?;
+    }
+    if problems.is_empty() {
+        return writeln!(out, "no problem was found");
+    }
+    print_problems(problems, out)
+}
+
+/// Problems by kind: what it means, each place, and what to do.
+pub fn print_problems(problems: &[Problem], out: &mut impl Write) -> io::Result<()> {
+    for group in problems.chunk_by(|a, b| a.kind == b.kind) {
+        let kind = group[0].kind;
+        writeln!(out, "\n{}: {}", kind.meaning(), group.len())?;
+        for Problem { table, partition, file, source, detail, .. } in group {
+            // A file's path has its partition in it.
+            let place = file.as_ref().or(partition.as_ref()).or(source.as_ref());
+            let place = place.map_or_else(String::new, |place| format!(" {place}"));
+            let source = source.as_ref().filter(|_| file.is_some() || partition.is_some());
+            let source = source.map_or_else(String::new, |source| format!("{source}: "));
+            writeln!(out, "  {table}{place}\n    {source}{detail}")?;
+        }
+        writeln!(out, "  to do: {}", kind.fix())?;
+    }
+    Ok(())
+}
