@@ -5,7 +5,7 @@ use std::path::Path;
 
 use bytes::Bytes;
 use ticklake::error::Kind;
-use ticklake::store::{Create, Durability, Entry, Folder, Stores};
+use ticklake::store::{Create, Durability, Entry, Folder, Listing, Stores};
 
 use crate::servers::Servers;
 
@@ -124,6 +124,10 @@ async fn a_listing_is_of_one_folder_and_sorted(folder: Folder) {
     }
     let expected = [entry("10", 2), entry("9", 1), entry("a", 1), entry("a b", 3), entry("b", 1)];
     assert_eq!(folder.list().await.unwrap(), expected);
+    assert_eq!(
+        folder.look().await.unwrap(),
+        Listing { folders: vec!["sub".into()], entries: expected.into() }
+    );
     assert_eq!(folder.folder("sub").unwrap().list().await.unwrap(), [entry("c", 5)]);
 }
 
@@ -143,6 +147,8 @@ async fn names_are_taken_literally(folder: Folder) {
         assert_eq!(inside.list().await.unwrap(), [entry(name, name.len())]);
         assert_eq!(inside.tail(name, 1 << 10).await.unwrap(), Some(bytes(name)));
     }
+    let expected: BTreeSet<String> = NAMES.iter().map(|name| format!("symbol={name}")).collect();
+    assert_eq!(folder.look().await.unwrap().folders, Vec::from_iter(expected));
     let expected: BTreeSet<String> = NAMES.iter().map(|name| format!("symbol={name}/{name}")).collect();
     assert_eq!(names(&folder).await, Vec::from_iter(expected));
 }

@@ -190,6 +190,23 @@ impl Copy {
         self
     }
 
+    /// With its files in a store of the caller's, by a scheme of its own.
+    pub async fn in_store(self, scheme: &str) -> Self {
+        for table in self.catalog.tables(None).await.unwrap() {
+            let there = |location: String| location.replace("file://", &format!("{scheme}://"));
+            let ddl = self.catalog.table(&table).await.unwrap().unwrap();
+            let partitions = self.catalog.partitions(&table, &[]).await.unwrap().into_iter();
+            self.catalog.drop_table(&table).await.unwrap();
+            self.catalog
+                .create_table(&Ddl { location: ddl.location.clone().map(there), ..ddl })
+                .await
+                .unwrap();
+            let moved = partitions.map(|p| Partition { location: there(p.location), ..p });
+            self.register(&table.to_string(), &moved.collect::<Vec<_>>()).await;
+        }
+        self
+    }
+
     pub async fn register(&self, table: &str, partitions: &[Partition]) {
         self.catalog.create_partitions(&name(table), partitions).await.unwrap();
     }
