@@ -123,7 +123,7 @@ pub async fn verify(check: &Check) -> Result<Report> {
         tally.problems.extend(problems);
     }
     let Tally { checked, sources, spans, mut problems } = tally;
-    problems.extend(notes.problems(&tables[0], checked.partitions > 0));
+    problems.extend(notes.problems(&tables[0], checked.partitions > 0).await?);
     problems.extend(sources.missing_specs(&tables[0]).await?);
     let mut lines = sources.lines();
     if let (Some(asked), Some(spans)) = (asked, spans) {

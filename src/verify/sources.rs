@@ -36,15 +36,17 @@ impl Notes {
         Ok(Self { id: table.find_id().await?, topics, gaps, broken })
     }
 
-    pub fn problems(&self, table: &Target, has_files: bool) -> Vec<Problem> {
+    /// What is wrong with the notes. To be asked after the walk: the first job may just have begun before it.
+    pub async fn problems(&self, table: &Target, has_files: bool) -> Result<Vec<Problem>> {
         let broken = self.broken.iter().map(|path| {
             Problem::new(Kind::BrokenNote, &table.name, "it is no note of this version").of_file(path)
         });
-        let no_id = (self.id.is_none() && has_files).then(|| {
-            Problem::new(Kind::MissingId, &table.name, "it is not there, or cannot be read")
-                .of_file("_ticklake/id")
-        });
-        broken.chain(no_id).collect()
+        let mut problems: Vec<Problem> = broken.collect();
+        if has_files && self.id.is_none() && table.find_id().await?.is_none() {
+            let detail = "it is not there, or cannot be read";
+            problems.push(Problem::new(Kind::MissingId, &table.name, detail).of_file("_ticklake/id"));
+        }
+        Ok(problems)
     }
 
     pub fn gap_lines(&self) -> Vec<GapLine> {

@@ -7,9 +7,10 @@ use ticklake::catalog::{Catalog, LocalCatalog};
 use ticklake::ingest::{From, Job};
 use ticklake::kafka::Cluster;
 use ticklake::store::{Durability, Stores};
+use ticklake::table::Ddl;
 use ticklake::verify::{self, Check, Kind, Records};
 
-use super::lake::{AAPL, Copy, GROUP, job, name, run, said, send, sound, tick};
+use super::lake::{AAPL, Copy, GROUP, TICKS, job, name, run, said, send, sound, tick};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_sound_table_has_the_rows_of_its_records() {
@@ -93,6 +94,36 @@ async fn a_topic_of_another_cluster_is_found() {
     let report = verify::verify(&Check { records: Some(records), ..copy.check() }).await.unwrap();
     let found: Vec<_> = report.problems.iter().map(|p| (p.kind, p.source.as_deref().unwrap())).collect();
     assert_eq!(found, [(Kind::MissingTopic, "more-2"), (Kind::MissingTopic, "ticks")]);
+}
+
+/// A column that is added makes rejected records of what would have been rows: each record counts by the DDL of its time.
+#[tokio::test(flavor = "multi_thread")]
+async fn records_count_by_the_ddl_that_they_were_read_under() {
+    let cluster = Cluster::start(&[("ticks", 1)]).unwrap();
+    let dir = TempDir::new().unwrap();
+    let catalog: Arc<dyn Catalog> = Arc::new(LocalCatalog::open(dir.path().join("catalog.db")).unwrap());
+    let venue = |venue: &str, seq: i64| tick("AAPL", seq).replacen('{', &format!(r#"{{"venue":{venue},"#), 1);
+    send(&cluster, "ticks", (0..10).map(|seq| venue(r#""no number""#, seq)).chain(["{".to_owned()])).await;
+    run(job(&cluster, dir.path(), catalog.clone(), "ticks", GROUP)).await;
+    for table in ["market.ticks", "market.ticks_rejected"] {
+        catalog.drop_table(&name(table)).await.unwrap();
+    }
+    send(&cluster, "ticks", (10..15).map(|seq| venue("5", seq)).chain([venue(r#""no number""#, 15)])).await;
+    let added = Ddl::parse(&TICKS.replace("`seq` bigint", "`seq` bigint, `venue` bigint")).unwrap();
+    run(Job { ddl: added, ..job(&cluster, dir.path(), catalog.clone(), "ticks", GROUP) }).await;
+    let check = Check {
+        table: name("market.ticks"),
+        catalog,
+        stores: Stores::new(Durability::NoFsync),
+        dates: None,
+        records: Some(Records { connection: cluster.connection(), group: GROUP.into() }),
+        patience: std::time::Duration::ZERO,
+    };
+    let report = verify::verify(&check).await.unwrap();
+    assert_eq!(report.problems, []);
+    let [source] = &report.sources[..] else { panic!("{:?}", report.sources) };
+    assert_eq!((report.checked.rows, source.links), (17, 4));
+    assert_eq!(source.compared.as_ref().map(|compared| compared.records), Some(17));
 }
 
 /// What was skipped on purpose is no problem: it is told.
