@@ -36,7 +36,7 @@ pub fn run(args: &VerifyArgs, settings: &Settings) -> Result<()> {
         signals::end_at_first()?;
         let records = match args.records {
             true => Some(Records {
-                connection: connection(&settings.kafka)?,
+                connection: connection(settings)?,
                 group: args.group.clone().unwrap_or_else(|| format!("ticklake-{}", args.name)),
             }),
             false => None,

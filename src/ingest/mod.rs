@@ -34,6 +34,7 @@ mod route;
 mod row;
 mod specs;
 mod start;
+mod takeover;
 mod target;
 mod time;
 pub mod trial;
@@ -62,13 +63,15 @@ use self::retry::{retried, retried_at_start};
 use self::specs::Specs;
 pub(crate) use self::specs::kept;
 pub(crate) use self::start::CommitMark;
+use self::takeover::Takeover;
 use self::target::targets;
 pub(crate) use self::target::{Target, open_targets};
 use crate::catalog::Catalog;
 use crate::error::{self, Error, Kind, Result};
 use crate::kafka::source::{self, Headering};
 use crate::kafka::{
-    Connection, Found, FromSources, Source, SourceCommand, SourceEvent, SourceOptions, ToJob,
+    Commit, Connection, Found, FromSources, Source, SourceCommand, SourceEvent, SourceOptions, ToJob,
+    TopicPartition,
 };
 use crate::store::Stores;
 use crate::table::{Ddl, Spec, spec};
@@ -234,7 +237,7 @@ pub async fn run_with(
         };
         let mut pipeline = tokio::select! {
             biased;
-            begun = begin(&job, &spec, targets, found, &sources) => begun?,
+            begun = begin(&job, &spec, targets, found, &sources, &mut from_sources) => begun?,
             _ = stop.wait_for(|stop| *stop) => return Ok(None),
         };
         for source in &sources {
@@ -279,6 +282,7 @@ async fn begin(
     targets: [Arc<Target>; 2],
     found: Vec<Found>,
     sources: &[Source],
+    from_sources: &mut FromSources,
 ) -> Result<Pipeline> {
     #[expect(clippy::disallowed_methods, reason = "it names this run in the footers, and decides nothing")]
     let writer = format!("{:032x}", rand::random::<u128>());
@@ -287,6 +291,20 @@ async fn begin(
         retried_at_start("note the topic", || admit(&targets[0].folder, found, job.source_epoch)).await?;
     }
     let specs = Arc::new(Specs::new(&targets[0].folder, &job.ddl, spec)?);
+    let origin = Arc::new(Origin {
+        cluster: found.first().map(|found| found.cluster.clone()).unwrap_or_default(),
+        topic_ids: found.iter().filter_map(|f| Some((f.topic.clone(), f.topic_id.clone()?))).collect(),
+        spec: specs.hash().to_owned(),
+        writer,
+    });
+    if retried_at_start("read the table's DDLs", || specs.follow_all()).await? {
+        let mark =
+            |source: &TopicPartition| origin.mark(&targets[0].name, &lake, &source.topic, job.source_epoch);
+        let committed = group_offsets(&found, sources, from_sources).await?;
+        let ends = found.iter().flat_map(|found| &found.ends).map(|(source, _)| source);
+        let takeover = Takeover::of_group(ends, &committed, job.from, mark);
+        takeover.check(&targets, job.source_epoch, &specs).await?;
+    }
     let meter = Arc::new(Meter::default());
     // Both are looked at before one is made.
     let mut seen = Vec::with_capacity(targets.len());
@@ -308,12 +326,7 @@ async fn begin(
         targets,
         catalog: job.catalog.clone(),
         meter,
-        origin: Arc::new(Origin {
-            cluster: found.first().map(|found| found.cluster.clone()).unwrap_or_default(),
-            topic_ids: found.iter().filter_map(|f| Some((f.topic.clone(), f.topic_id.clone()?))).collect(),
-            spec: specs.hash().to_owned(),
-            writer,
-        }),
+        origin,
         lake,
         specs,
         epoch: job.source_epoch,
@@ -369,6 +382,23 @@ async fn find(
         }
     }
     Ok(Some(topics))
+}
+
+/// What the group has committed of all that was found, before it is joined.
+async fn group_offsets(found: &[Found], sources: &[Source], from: &mut FromSources) -> Result<Vec<Commit>> {
+    for (found, source) in found.iter().zip(sources) {
+        let all = found.ends.iter().map(|(source, _)| source.clone()).collect();
+        let _ = source.commands.send(SourceCommand::GroupOffsets(all)); // one that is gone says why by its last event
+    }
+    let mut committed = Vec::new();
+    for _ in sources {
+        match from.events.recv().await {
+            Some(SourceEvent::GroupOffsets { offsets, .. }) => committed.extend(offsets),
+            Some(SourceEvent::Failed(e)) => return Err(e),
+            other => return Err(Error::new(Kind::Kafka, format!("a source answered with {other:?}"))),
+        }
+    }
+    Ok(committed)
 }
 
 /// Has the sources leave the group at once, so that its other members need not wait for a session to time out.

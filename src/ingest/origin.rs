@@ -10,9 +10,11 @@ use std::collections::HashMap;
 use serde::{Deserialize, Serialize};
 
 use super::chain::{ChainSource, Footer};
+use super::start::CommitMark;
 use crate::error::{Error, Kind, Result};
 use crate::kafka::Found;
 use crate::store::Folder;
+use crate::table::TableName;
 
 /// Where the notes of gaps are, in a table's folder.
 pub(crate) const GAPS: &str = "_ticklake/gaps";
@@ -42,6 +44,18 @@ pub(super) struct Origin {
 impl Origin {
     pub fn topic_id(&self, topic: &str) -> &str {
         self.topic_ids.get(topic).map_or("", String::as_str)
+    }
+
+    /// What an offset of a topic's is committed under: for a table, whose folder has an id.
+    pub fn mark(&self, table: &TableName, lake: &str, topic: &str, epoch: u32) -> CommitMark {
+        CommitMark {
+            lake: lake.to_owned(),
+            table: table.to_string(),
+            cluster: self.cluster.clone(),
+            topic_id: self.topic_id(topic).to_owned(),
+            epoch,
+            spec: self.spec.clone(),
+        }
     }
 
     /// Whether our rows may follow a link: it is of the same cluster and topic.

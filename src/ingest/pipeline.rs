@@ -8,7 +8,6 @@
 //! knows no rdkafka: it talks to sources over channels. Time is tokio's, so that a test can pause it.
 
 mod member;
-mod takeover;
 mod telling;
 
 use std::collections::{BTreeMap, HashMap, HashSet};

@@ -118,10 +118,10 @@ mod tests {
     proptest! {
         #[test]
         fn any_mark_comes_back(
-            texts in prop::collection::vec("[^ \0]{0,12}", 5), epoch: u32, clean: bool,
+            texts in prop::collection::vec("[^ \0]{0,12}", 5), epoch: u32,
         ) {
             let [table, lake, cluster, topic_id, spec] = texts.try_into().unwrap();
-            let mark = CommitMark { table, lake, cluster, topic_id, epoch, spec, clean };
+            let mark = CommitMark { table, lake, cluster, topic_id, epoch, spec };
             prop_assert_eq!(CommitMark::parse(&mark.print()), Some(mark));
         }
 

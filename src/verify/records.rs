@@ -125,7 +125,6 @@ pub(super) async fn compare(
                 topic_id: note.topic_id.clone(),
                 epoch: note.epoch,
                 spec: String::new(),
-                clean: false,
             };
             let committed = asked.committed.get(&source);
             let committed = committed.and_then(|(offset, text)| Some((*offset, CommitMark::parse(text)?)));

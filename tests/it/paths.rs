@@ -9,7 +9,7 @@ use std::time::Duration;
 use tempfile::TempDir;
 use ticklake::catalog::{Catalog, LocalCatalog};
 use ticklake::error::Kind;
-use ticklake::ingest::{self, From, Job, Limits, Progress};
+use ticklake::ingest::{self, From, Job, Limits, Lost, Progress};
 use ticklake::kafka::{Cluster, Producer};
 use ticklake::query::{self, Engine, Format, LocalEngine};
 use ticklake::store::{Durability, Stores};
@@ -115,6 +115,7 @@ impl Lake {
             stores: Stores::new(Durability::NoFsync),
             catalog: self.catalog.clone(),
             from: From::Beginning,
+            lost: Lost::Stop,
             until_end: true,
             source_epoch: 0,
             limits: Limits::default(),

@@ -7,7 +7,7 @@ use bytes::Bytes;
 use tokio::time::Instant;
 use tracing::warn;
 
-use super::{Leaving, Pipeline, SourceState};
+use super::{Leaving, Pipeline, Plan, SourceState};
 use crate::error::{Error, Kind, Result};
 use crate::ingest::Lost;
 use crate::ingest::buffer::SealCause;
@@ -16,6 +16,7 @@ use crate::ingest::frontier::Frontier;
 use crate::ingest::origin::{GAPS, Gap};
 use crate::ingest::retry::retried;
 use crate::ingest::start::{CommitMark, Start, start};
+use crate::ingest::takeover::Takeover;
 use crate::kafka::source::Reply;
 use crate::kafka::{Commit, Offer, SourceCommand, TopicPartition};
 
@@ -37,7 +38,8 @@ impl Pipeline {
         for (offer, _) in &planned {
             self.must_be_our_group(offer)?;
         }
-        self.check_specs(&planned).await?;
+        let Plan { targets, specs, epoch, .. } = &self.plan;
+        Takeover::of_assignment(&planned, specs.hash()).check(targets, *epoch, specs).await?;
         for (offer, start) in planned {
             match &start {
                 Start::Committed { offset, .. } if *offset > offer.high_watermark => {
@@ -212,14 +214,8 @@ impl Pipeline {
 
     /// What an offset of this topic's is committed under.
     pub(super) fn mark(&self, topic: &str) -> CommitMark {
-        CommitMark {
-            lake: self.plan.lake.clone(),
-            table: self.plan.targets[0].name.to_string(),
-            cluster: self.plan.origin.cluster.clone(),
-            topic_id: self.plan.origin.topic_id(topic).to_owned(),
-            epoch: self.plan.epoch,
-            spec: self.plan.origin.spec.clone(),
-        }
+        let Plan { origin, targets, lake, epoch, .. } = &self.plan;
+        origin.mark(&targets[0].name, lake, topic, *epoch)
     }
 
     /// A batch is at its end when every source that held records is read to there, by this member or by another,

@@ -292,10 +292,12 @@ impl Poller {
         let found = self.look().map_err(End::Failed)?;
         self.topic_id = found.topic_id.clone();
         self.say(SourceEvent::Found(found))?;
-        match self.commands.recv() {
-            Ok(SourceCommand::Join) => {}
-            Ok(other) => self.obey(other)?,
-            Err(_) => return Err(End::JobGone),
+        loop {
+            match self.commands.recv() {
+                Ok(SourceCommand::Join) => break,
+                Ok(other) => self.obey(other)?,
+                Err(_) => return Err(End::JobGone),
+            }
         }
         self.consumer
             .subscribe(&[&self.options.topic])

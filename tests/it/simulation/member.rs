@@ -8,7 +8,9 @@ use std::time::Duration;
 
 use ticklake::error::{Error, Kind};
 use ticklake::kafka::source::{REPLY, Reply};
-use ticklake::kafka::{Commit, Delivery, Found, Offer, RecordSet, SourceCommand, SourceEvent, ToJob};
+use ticklake::kafka::{
+    Commit, Delivery, Found, Offer, RecordSet, SourceCommand, SourceEvent, ToJob, TopicPartition,
+};
 use tokio::time::{Instant, sleep};
 
 use super::broker::{Broker, TOPIC, source};
@@ -135,6 +137,7 @@ impl Member {
             match self.commands.try_recv() {
                 Ok(SourceCommand::Join) => return Ok(()),
                 Ok(SourceCommand::Stop(commits)) => return Err(End::Stopped(commits)),
+                Ok(SourceCommand::GroupOffsets(sources)) => self.tell_offsets(sources).await?,
                 Ok(_) => {}
                 Err(std_mpsc::TryRecvError::Empty) => self.nap().await,
                 Err(std_mpsc::TryRecvError::Disconnected) => return Err(End::JobGone),
@@ -154,17 +157,7 @@ impl Member {
                     let high = self.broker.state().logs[source.partition as usize].high;
                     self.say(SourceEvent::Watermark { source, high }).await?;
                 }
-                Ok(SourceCommand::GroupOffsets(sources)) => {
-                    let offsets = {
-                        let state = self.broker.state();
-                        let of = |p: i32| state.committed.get(&p).cloned();
-                        let found = sources.into_iter().filter_map(|s| of(s.partition).map(|c| (s, c)));
-                        found
-                            .map(|(source, (offset, metadata))| Commit { source, offset, metadata })
-                            .collect()
-                    };
-                    self.say(SourceEvent::GroupOffsets { topic: TOPIC.into(), offsets }).await?;
-                }
+                Ok(SourceCommand::GroupOffsets(sources)) => self.tell_offsets(sources).await?,
                 Ok(SourceCommand::Commit(commits)) => {
                     let ends = {
                         let state = self.broker.state();
@@ -183,6 +176,16 @@ impl Member {
                 Err(std_mpsc::TryRecvError::Disconnected) => return Err(End::JobGone),
             }
         }
+    }
+
+    async fn tell_offsets(&self, sources: Vec<TopicPartition>) -> Result<(), End> {
+        let offsets = {
+            let state = self.broker.state();
+            let of = |p: i32| state.committed.get(&p).cloned();
+            let found = sources.into_iter().filter_map(|s| of(s.partition).map(|c| (s, c)));
+            found.map(|(source, (offset, metadata))| Commit { source, offset, metadata }).collect()
+        };
+        self.say(SourceEvent::GroupOffsets { topic: TOPIC.into(), offsets }).await
     }
 
     fn commit(&mut self, commits: &[Commit]) -> ticklake::Result<Vec<Commit>> {

@@ -12,6 +12,7 @@ use std::sync::{Arc, Mutex, mpsc as std_mpsc};
 use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
+use ticklake::aws::Aws;
 use ticklake::catalog::Catalog;
 use ticklake::error;
 use ticklake::ingest::{self, From, Job, Limits, Lost, Progress};
@@ -467,7 +468,11 @@ impl World {
         let (stop, stopped) = watch::channel(false);
         let catalog: Arc<dyn Catalog> = self.shelf.clone();
         let job = Job {
-            connection: Connection { brokers: String::new(), properties: BTreeMap::new() },
+            connection: Connection {
+                brokers: String::new(),
+                properties: BTreeMap::new(),
+                aws: Aws::default(),
+            },
             topics: vec![TOPIC.into()],
             group: "group".into(),
             ddl: feed::ddl(version),

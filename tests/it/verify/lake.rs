@@ -13,7 +13,7 @@ use parquet::file::metadata::KeyValue;
 use parquet::file::properties::WriterProperties;
 use tempfile::TempDir;
 use ticklake::catalog::{Catalog, LocalCatalog, Partition};
-use ticklake::ingest::{self, From, Job, Limits, Progress};
+use ticklake::ingest::{self, From, Job, Limits, Lost, Progress};
 use ticklake::kafka::{Cluster, Producer};
 use ticklake::store::{Durability, Stores};
 use ticklake::table::{Ddl, TableName};
@@ -126,6 +126,7 @@ pub fn job(cluster: &Cluster, dir: &Path, catalog: Arc<dyn Catalog>, topic: &str
         stores: Stores::new(Durability::NoFsync),
         catalog,
         from: From::Beginning,
+        lost: Lost::Stop,
         until_end: true,
         source_epoch: 0,
         limits: Limits::default(),
