@@ -67,7 +67,8 @@ class Broker(Server):
         super().__init__(place, [*kafka, "kafka.Kafka", settings])
 
     def start(self):
-        self._admin = AdminClient({"bootstrap.servers": self.bootstrap, "log_level": 0})
+        # By default it waits for up to 10 s before it looks for a broker again that was not there.
+        self._admin = AdminClient({"bootstrap.servers": self.bootstrap, "log_level": 0, "reconnect.backoff.max.ms": 200})
         super().start()
 
     def answers(self) -> bool:

@@ -38,6 +38,10 @@ class Running:
         code = self._process.poll()
         assert code is None, f"{self.name} ended with {code} {when}; its log ends with:\n{tail(self.log)}"
 
+    def code(self) -> int | None:
+        """Its exit code, once it has ended."""
+        return self._process.poll()
+
     def wait(self, seconds: float = STOP_SECONDS) -> int:
         """Its exit code; it is killed, and the test fails, when it has not ended in time."""
         try:

@@ -78,6 +78,13 @@ class Server:
         finally:
             self._process.send_signal(signal.SIGCONT)
 
+    def kill(self):
+        """SIGKILL, as when its machine goes away; its folder stays, with what was written."""
+        self._must_be_ours()
+        os.killpg(self._process.pid, signal.SIGKILL)
+        self._process.wait()
+        self._process = None
+
     def stop(self):
         """Stops it; its folder stays. Does nothing the second time."""
         if self._process is not None and self._process.poll() is None:

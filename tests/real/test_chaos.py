@@ -1,0 +1,116 @@
+"""Proves that whatever happens to its processes and servers, a job writes every acknowledged record once, and every bad
+one once into the rejected table.
+
+    TICKLAKE_CHAOS_EVENTS=60   so many events in a run; without it some chosen ones
+    TICKLAKE_CHAOS_SEED=7      another schedule
+"""
+
+import os
+import time
+
+import pytest
+
+import chains
+import chaos
+import evidence
+from chaos import Chaos, Feed
+from broker import Broker
+from cluster import Cluster
+from conftest import REAL, SCHEMAS
+from crew import Crew
+from evidence import Lake
+from program import SHORT_SESSION, CloudTable
+from proxy import listening
+from server import running
+from weather import GlueWeather, S3Weather, Weather
+
+COUNT = int(os.environ.get("TICKLAKE_CHAOS_EVENTS", 0))
+SEED = int(os.environ.get("TICKLAKE_CHAOS_SEED", 1))
+PROTOCOLS = {"classic": SHORT_SESSION, "consumer": ["-X", "group.protocol=consumer"]}
+SHORT = {
+    "classic": [chaos.zombie, chaos.kill, chaos.s3_fails, chaos.broker_is_killed, chaos.join, chaos.offsets_are_deleted],
+    "consumer": [chaos.zombie, chaos.s3_is_late, chaos.kill_all, chaos.glue_fails, chaos.s3_stops,
+                 chaos.offsets_are_reset],
+}
+LIMITS = ["--flush-rows", "200", "--flush-age", "1s", "--log-level", "info,ticklake=debug,librdkafka=debug"]
+# Dense: commits and looks at the catalog are many, and who leaves does not take long.
+SETTINGS = '[ingest]\ncommit_interval = "1s"\ncatalog_ttl = "5s"\ndrain_deadline = "10s"\n'
+SECONDS_FOR_AN_EVENT = 30
+DRAIN_SECONDS = 300
+
+
+@pytest.fixture(scope="module")
+def shaken_broker(place):
+    """One of its own: the clients of other tests would not get over what it goes through."""
+    with running(Broker(place("chaos-broker"), os.environ["REAL_JAVA"], REAL / "kafka/libs")) as broker:
+        yield broker
+
+
+@pytest.mark.parametrize("protocol", PROTOCOLS)
+def test_chaos_doubles_nothing_and_loses_nothing(
+        protocol, program, shaken_broker, s3, glue, trino, tmp_path, measured):
+    seed = SEED
+    kinds = chaos.schedule(seed, COUNT) if COUNT else SHORT[protocol]
+    (program.folder / "ticklake.toml").write_text(SETTINGS)
+    broker = shaken_broker
+    cluster = Cluster(broker.bootstrap)
+    table = CloudTable(program.with_brokers(broker.bootstrap).in_cloud(s3, glue), s3, SCHEMAS / "ticks.sql", f"chaos{protocol}{seed}")
+    topic = cluster.topic("chaos", chaos.PARTITIONS)
+    lake = Lake(table, s3, tmp_path / "copy")
+    sent = Feed(cluster, topic, seed, seconds=60 + SECONDS_FOR_AN_EVENT * len(kinds))
+    arguments = table.ingest(topic, *LIMITS, *PROTOCOLS[protocol])
+    log = program.logs / "events.log"
+    print(f"seed {seed}, events in {log}, files in {tmp_path}")
+
+    with listening(Weather(s3.endpoint, S3Weather)) as s3_weather, \
+            listening(Weather(glue.endpoint, GlueWeather)) as glue_weather:
+        through = table.program.with_s3(s3_weather.endpoint).with_glue(glue_weather.endpoint)
+        run = Chaos(seed, broker, s3, s3_weather, glue, glue_weather, table, lake, topic,
+                    lambda note: Crew([through, through, table.program], arguments, note), log)
+        try:
+            with sent.producing():
+                try:
+                    run.run(kinds)
+                finally:
+                    run.calm()
+            run.stop_all()
+            run.must_cover_offsets()
+        finally:
+            program.end_all()
+
+        calm = time.monotonic()
+        table.ingest_to_end(topic, *PROTOCOLS[protocol], seconds=DRAIN_SECONDS)
+        drained = time.monotonic() - calm
+    cluster = Cluster(broker.bootstrap)
+    lake.refresh()
+    verdicts = [evidence.by_trino(trino, table, sent.sent, sent.bad), evidence.by_duckdb(lake, sent.sent, sent.bad)]
+    said = summary(protocol, seed, run, sent, verdicts, lake, drained)
+    run.log.open("a").write(said)
+    measured(said)
+    assert all(verdict.is_exact() for verdict in verdicts), [verdict.wrong[:5] for verdict in verdicts]
+    assert sum(cluster.ends(topic).values()) == len(sent.sent) + len(sent.bad), "the producer sent a record twice"
+    assert cluster.all_is_committed(table.group, topic)
+    chains.must_tile(lake.ticks)
+    chains.must_tile(lake.rejected)
+    assert not run.crew.unforeseen(), "\n".join(run.crew.unforeseen())
+    # Read once more from the beginning, every row is found where it is.
+    cluster.forget_group(table.group)
+    assert table.ingest_to_end(topic, seconds=DRAIN_SECONDS)["files"] == 0
+    lake.refresh()
+
+
+def summary(protocol, seed, run, sent, verdicts, lake, drained) -> str:
+    events = ", ".join(f"{name} {count}" for name, count in sorted(run.events.items()))
+    crew = ", ".join(f"{count} {what}" for what, count in run.crew.count.items())
+    faults = {name: dict(weather.seen) for name, weather in (("S3", run.s3_weather), ("Glue", run.glue_weather))}
+    return "\n".join([
+        f"chaos, protocol {protocol}, seed {seed}: {run.events.total()} events in {run.seconds:.0f} s",
+        f"  events     {events}",
+        f"  sent       {len(sent.sent):,} ticks, {len(sent.bad):,} bad records",
+        *(f"  {verdict.engine:<10} {verdict}" for verdict in verdicts),
+        f"  files      {len(lake.ticks.files()):,} of ticks, {len(lake.rejected.files()):,} of rejected records",
+        f"  processes  {crew}",
+        *(f"             {at}: {words}" for at, words in run.crew.exits),
+        f"  recovery   at most {run.stall:.1f} s without a commit while all servers were up; the rest drained in {drained:.1f} s",
+        f"  proxies    {faults}",
+        ""])
