@@ -2,6 +2,7 @@
 under the classic protocol of groups (cooperative-sticky) and under KIP-848's.
 """
 
+import re
 import signal
 import threading
 from concurrent.futures import ThreadPoolExecutor
@@ -12,6 +13,7 @@ import pytest
 import chains
 import feed
 import readers
+from server import tail
 from wait import until
 
 PARTITIONS = 4
@@ -102,3 +104,31 @@ def test_a_member_that_stood_still_is_harmless(group):
         one.signal(signal.SIGCONT)
         group.share([2, 2], one, two)
     group.must_be_complete(one, two)
+
+
+def test_members_that_are_stopped_in_a_rebalance_end_well(cluster, ticks_table):
+    """As in a deployment that starts the new before it stops the old: while a member waits for the others to join again,
+    the broker keeps its last commit back, and answers that the generation is over in which it was asked."""
+    heard = ["-X", "heartbeat.interval.ms=500", "-X", "debug=cgrp", "--log-level", "info,librdkafka=trace"]
+    group = Group(cluster, ticks_table, cluster.topic("rebalance", PARTITIONS), [*PROTOCOLS["classic"], *heard])
+    with group.producing():
+        old = [group.start("one"), group.start("two")]
+        still = group.start("still")
+        group.share([1, 1, 2], *old, still)
+        # The others wait for it until its session is over.
+        still.signal(signal.SIGSTOP)
+        new = group.start("new")
+        for member in old:
+            until(f"{member.name} joins again", lambda: last_state(member) == "wait-join", 30, old)
+        for member in old:
+            member.signal(signal.SIGTERM)
+        for member in old:
+            assert member.wait() == 0, tail(member.log)
+        still.kill()
+        group.share([4], new)
+    group.must_be_complete(new)
+
+
+def last_state(member) -> str:
+    """Of its membership, by librdkafka's own log."""
+    return re.findall(r"changed join state [\w-]+ -> ([\w-]+)", member.log.read_text())[-1]

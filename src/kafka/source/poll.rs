@@ -93,8 +93,16 @@ impl Poller {
         }
         let start = Instant::now();
         commit_now(&self.consumer, offsets, &self.to.events, |e| {
-            let passes = e.rdkafka_error_code() == Some(RDKafkaErrorCode::RebalanceInProgress);
-            let again = passes && start.elapsed() < ANSWER;
+            // The last two: asked under the old generation, while others joined the new one.
+            let passes = matches!(
+                e.rdkafka_error_code(),
+                Some(
+                    RDKafkaErrorCode::RebalanceInProgress
+                        | RDKafkaErrorCode::IllegalGeneration
+                        | RDKafkaErrorCode::StaleMemberEpoch
+                )
+            );
+            let again = passes && !self.consumer.assignment_lost() && start.elapsed() < ANSWER;
             if again {
                 let _ = self.consumer.poll(POLL);
             }
