@@ -25,9 +25,9 @@ from wait import until
 PARTITIONS = 6
 LEAST, MOST = 2, 4
 # Records a second, of which each 40th is bad; few symbols, as each is a file every second.
-RATE = 400
+RATE = 600
 BAD_EACH = 40
-SYMBOLS = 20
+SYMBOLS = 40
 TICK_SECONDS = 0.2
 LAG_SECONDS = 1.0
 # Of a member that stands still: the group gives its partitions away after 6.
@@ -130,6 +130,10 @@ class Chaos:
     def later(self, seconds: float, what):
         self._later.append((time.monotonic() + seconds, what))
 
+    def one_more(self):
+        if len(self.crew.members) < MOST:
+            self.crew.start()
+
     def out(self, name: str, outage, seconds: float | None = None):
         """Begins an outage, a context, which ends after some seconds; that of a server ends one that it is in."""
         self.end(name)
@@ -221,7 +225,7 @@ def kill(chaos: Chaos):
     if member := chaos.crew.choose(chaos.rng):
         chaos.note(f"SIGKILL {member.name}")
         chaos.crew.kill(member)
-        chaos.later(chaos.rng.uniform(0, 3), chaos.crew.start)
+        chaos.later(chaos.rng.uniform(0, 3), chaos.one_more)
 
 
 def kill_all(chaos: Chaos):
@@ -239,6 +243,20 @@ def zombie(chaos: Chaos):
         chaos.crew.still(member)
         chaos.note(f"SIGSTOP {member.name} for {seconds:.1f} s")
         chaos.later(seconds, lambda: chaos.crew.wake(member))
+
+
+def zombie_with_files_on_their_way(chaos: Chaos):
+    """Another owner meets its files, or they come too late; and it hears of both when it goes on."""
+    s3_is_late(chaos)
+    chaos.live(chaos.rng.uniform(1, 3))
+    zombie(chaos)
+
+
+def kill_with_files_on_their_way(chaos: Chaos):
+    """They are created after its death."""
+    s3_is_late(chaos)
+    chaos.live(chaos.rng.uniform(1, 3))
+    kill(chaos)
 
 
 def join(chaos: Chaos):
@@ -278,7 +296,7 @@ def s3_fails(chaos: Chaos):
 
 def s3_is_late(chaos: Chaos):
     """Files are created seconds after they were sent, also those of the dead."""
-    chaos.out("S3's haste", set_while(chaos.s3_weather, "late_seconds", chaos.rng.uniform(2, 9)))
+    chaos.out("S3's haste", set_while(chaos.s3_weather, "late_seconds", chaos.rng.uniform(2, 12)))
 
 
 def glue_fails(chaos: Chaos):
@@ -304,12 +322,9 @@ def offsets_are_reset(chaos: Chaos):
     chaos.must_cover_offsets()
     committed = chaos.cluster.committed(chaos.table.group, chaos.topic)
     part = chaos.rng.choice([0.0, chaos.rng.random()])
-    # As Kafka's own tool does it, or so that they are still taken for the table's.
-    keep = chaos.rng.choice([True, False])
     chaos.cluster.commit(chaos.table.group, [
-        TopicPartition(chaos.topic, p, int(tp.offset * part), **({"metadata": tp.metadata} if keep else {}))
-        for p, tp in committed.items()])
-    chaos.note(f"the offsets are {part:.0%} of what they were, {'with' if keep else 'without'} their metadata")
+        TopicPartition(chaos.topic, p, int(tp.offset * part)) for p, tp in committed.items()])
+    chaos.note(f"the offsets are {part:.0%} of what they were")
 
 
 @contextmanager
@@ -327,10 +342,11 @@ def set_while(weather, name: str, value):
     setattr(weather, name, before)
 
 
-EVENTS = [kill, kill_all, zombie, join, leave, broker_stops, broker_is_killed, broker_stands_still, s3_stops, s3_fails,
-          s3_is_late, glue_fails, glue_stands_still, offsets_are_deleted, offsets_are_reset]
+EVENTS = [kill, kill_all, kill_with_files_on_their_way, zombie, zombie_with_files_on_their_way, join, leave,
+          broker_stops, broker_is_killed, broker_stands_still, s3_stops, s3_fails, s3_is_late, glue_fails,
+          glue_stands_still, offsets_are_deleted, offsets_are_reset]
 # What happens to processes happens oftener.
-DECK = [*EVENTS, kill, zombie, zombie]
+DECK = [*EVENTS, kill, zombie, zombie_with_files_on_their_way]
 
 
 def schedule(seed: int, count: int) -> list:
