@@ -189,6 +189,7 @@ impl Pipeline {
                 self.drain(None);
             }
             if self.is_drained() {
+                self.let_go(); // a revoke whose deadline is the drain's
                 break;
             }
             tokio::select! {

@@ -5,10 +5,12 @@ under the classic protocol of groups (cooperative-sticky) and under KIP-848's.
 import re
 import signal
 import threading
+import time
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 
 import pytest
+from confluent_kafka import Consumer
 
 import chains
 import feed
@@ -132,3 +134,33 @@ def test_members_that_are_stopped_in_a_rebalance_end_well(cluster, ticks_table):
 def last_state(member) -> str:
     """Of its membership, by librdkafka's own log."""
     return re.findall(r"changed join state [\w-]+ -> ([\w-]+)", member.log.read_text())[-1]
+
+
+def test_a_drain_that_is_cut_off_in_a_rebalance_ends_in_time(cluster, cloud_table, s3):
+    """Its source waits for the rows of what is taken away, and commits nothing meanwhile."""
+    (cloud_table.program.folder / "ticklake.toml").write_text('[ingest]\ndrain_deadline = "5s"\n')
+    topic = cluster.topic("cut", 2)
+    options = [*PROTOCOLS["classic"], "-X", "heartbeat.interval.ms=500", "--flush-age", "500ms"]
+    daemon = cloud_table.start("daemon", topic, *options)
+    ticks = feed.ticks(1_000, symbols=40)
+    cluster.send(topic, (tick.record() for tick in ticks[:20]))
+    until("the first rows are committed", lambda: cluster.all_is_committed(cloud_table.group, topic), 60, [daemon])
+    other = Consumer({"bootstrap.servers": cluster.bootstrap, "group.id": cloud_table.group,
+                      "partition.assignment.strategy": "cooperative-sticky", "session.timeout.ms": 6000})
+    try:
+        with s3.standing_still():
+            cluster.send(topic, (tick.record() for tick in ticks[20:]))
+            # They are on their way to S3, or wait for those that are.
+            time.sleep(2)
+            other.subscribe([topic])
+            until("the other asks for its share", lambda: other.poll(0.1) or len(
+                cluster.assigned(cloud_table.group)) == 2, 30, [daemon])
+            daemon.signal(signal.SIGTERM)
+            begin = time.monotonic()
+            until("a source is taken away", lambda: other.poll(0.1) or "revoked" in daemon.log.read_text(), 4, [daemon])
+            code = daemon.wait(20)
+            seconds = time.monotonic() - begin
+    finally:
+        other.close()
+    assert code == 1 and "the drain deadline came before" in daemon.log.read_text().splitlines()[-1]
+    assert seconds < 8

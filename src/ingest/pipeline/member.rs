@@ -140,6 +140,9 @@ impl Pipeline {
             }
         }
         let deadline = Instant::now() + self.plan.limits.drain_deadline;
+        // At the end of the job there is no later one: the source waits for this answer, and can commit nothing before.
+        let end = self.draining.and_then(|drain| drain.deadline);
+        let deadline = end.map_or(deadline, |end| end.min(deadline));
         self.leaving.push(Leaving { sources: leaving, reply, deadline });
     }
 
