@@ -68,7 +68,8 @@ class Broker(Server):
 
     def start(self):
         # By default it waits for up to 10 s before it looks for a broker again that was not there.
-        self._admin = AdminClient({"bootstrap.servers": self.bootstrap, "log_level": 0, "reconnect.backoff.max.ms": 200})
+        settings = {"bootstrap.servers": self.bootstrap, "log_level": 0, "reconnect.backoff.max.ms": 200}
+        self._admin = AdminClient(settings)
         super().start()
 
     def answers(self) -> bool:

@@ -12,15 +12,20 @@ from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
+from typing import NamedTuple
 
 from confluent_kafka import KafkaException, TopicPartition
 
 import feed
+from broker import Broker
 from cluster import Cluster
 from crew import Crew
 from evidence import Lake
+from glue import Glue
 from program import CloudTable
+from s3 import S3
 from wait import until
+from weather import Weather
 
 PARTITIONS = 6
 LEAST, MOST = 2, 4
@@ -70,31 +75,43 @@ class Feed:
         raise AssertionError("the events took too long: no tick is left to send")
 
 
-class Chaos:
-    """One run: its servers, its members, its outages, and a line for each event in `log`."""
+class Servers(NamedTuple):
+    """What a job needs, and the proxies before two of them."""
 
-    def __init__(self, seed: int, broker, s3, s3_weather, glue, glue_weather, table: CloudTable,
-                 lake: Lake, topic: str, crew_of, log: Path):
+    broker: Broker
+    s3: S3
+    s3_weather: Weather
+    glue: Glue
+    glue_weather: Weather
+
+
+class Chaos:
+    """One run: its servers, its members, what is out just now, and a line for each event in `log`."""
+
+    def __init__(self, seed: int, servers: Servers, table: CloudTable, lake: Lake, topic: str, arguments: list,
+                 log: Path):
         self.rng = random.Random(seed)
-        self.broker, self.cluster, self.s3, self.glue = broker, Cluster(broker.bootstrap), s3, glue
-        self.s3_weather, self.glue_weather = s3_weather, glue_weather
-        self.table, self.lake, self.topic = table, lake, topic
+        self.servers, self.table, self.lake, self.topic = servers, table, lake, topic
+        self.cluster = Cluster(servers.broker.bootstrap)
+        through = table.program.with_s3(servers.s3_weather.endpoint).with_glue(servers.glue_weather.endpoint)
+        # In turn: through the proxies, and straight to the servers.
+        self.crew = Crew([through, through, table.program], arguments, self.note)
         self.log = log
-        self.begun = time.monotonic()
         self.events = Counter()
-        self.crew: Crew = crew_of(self.note)
+        self.begun = time.monotonic()
+        self.seconds = 0.0
+        # The longest time without a commit while all servers were up.
+        self.stall = 0.0
         # By what is out: when it ends, and how.
         self._outages = {}
         self._later = []
         self._watched = self._progressed = self.begun
         self._committed = -1
-        self.stall = 0.0
 
     def note(self, what: str):
+        members, outages = " ".join(map(str, self.crew.members)), " ".join(self._outages)
         with self.log.open("a") as log:
-            members = " ".join(map(str, self.crew.members)) if hasattr(self, "crew") else ""
-            print(f"{time.monotonic() - self.begun:8.2f} s  {what:<58} | {members} | out: {' '.join(self._outages)}",
-                  file=log)
+            print(f"{time.monotonic() - self.begun:8.2f} s  {what:<58} | {members} | out: {outages}", file=log)
 
     def run(self, kinds: list):
         for _ in range(LEAST):
@@ -149,7 +166,7 @@ class Chaos:
             self.note(f"{name} is back")
             if name == "broker":
                 # A client that has seen the broker go may wait for its answers for long.
-                self.cluster = Cluster(self.broker.bootstrap)
+                self.cluster = Cluster(self.servers.broker.bootstrap)
             self._progressed = time.monotonic()
 
     def settle(self):
@@ -274,38 +291,38 @@ def leave(chaos: Chaos):
 
 
 def broker_stops(chaos: Chaos):
-    chaos.out("broker", away(chaos.broker, chaos.broker.stop))
+    chaos.out("broker", away(chaos.servers.broker, chaos.servers.broker.stop))
 
 
 def broker_is_killed(chaos: Chaos):
-    chaos.out("broker", away(chaos.broker, chaos.broker.kill), seconds=chaos.rng.uniform(0.5, 4))
+    chaos.out("broker", away(chaos.servers.broker, chaos.servers.broker.kill), seconds=chaos.rng.uniform(0.5, 4))
 
 
 def broker_stands_still(chaos: Chaos):
-    chaos.out("broker", chaos.broker.standing_still())
+    chaos.out("broker", chaos.servers.broker.standing_still())
 
 
 def s3_stops(chaos: Chaos):
-    chaos.out("S3", away(chaos.s3, chaos.s3.stop))
+    chaos.out("S3", away(chaos.servers.s3, chaos.servers.s3.stop))
 
 
 def s3_fails(chaos: Chaos):
     """409, 503, answers lost, errors after the work."""
-    chaos.out("S3's answers", set_while(chaos.s3_weather, "stormy", True))
+    chaos.out("S3's answers", set_while(chaos.servers.s3_weather, "stormy", True))
 
 
 def s3_is_late(chaos: Chaos):
     """Files are created seconds after they were sent, also those of the dead."""
-    chaos.out("S3's haste", set_while(chaos.s3_weather, "late_seconds", chaos.rng.uniform(2, 12)))
+    chaos.out("S3's haste", set_while(chaos.servers.s3_weather, "late_seconds", chaos.rng.uniform(2, 12)))
 
 
 def glue_fails(chaos: Chaos):
     """Throttled, 500, another change, one of a batch, answers lost."""
-    chaos.out("Glue's answers", set_while(chaos.glue_weather, "stormy", True))
+    chaos.out("Glue's answers", set_while(chaos.servers.glue_weather, "stormy", True))
 
 
 def glue_stands_still(chaos: Chaos):
-    chaos.out("Glue", chaos.glue.standing_still())
+    chaos.out("Glue", chaos.servers.glue.standing_still())
 
 
 def offsets_are_deleted(chaos: Chaos):

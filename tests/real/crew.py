@@ -52,7 +52,6 @@ class Crew:
     def start(self):
         number = self.count["started"]
         self.count["started"] += 1
-        # In turn: through the proxies, and straight to the servers.
         program = self._programs[number % len(self._programs)]
         member = Member(program.start(f"m{number:02}", *self._arguments))
         self.members.append(member)

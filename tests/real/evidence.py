@@ -42,7 +42,8 @@ class Lake:
     def refresh(self):
         """Copies what is new. Fails where an object is another one than before, or gone."""
         pages = self._client.get_paginator("list_objects_v2").paginate(Bucket=self._bucket, Prefix="lake/")
-        found = {o["Key"]: (o["ETag"], o["Size"], o["LastModified"]) for page in pages for o in page.get("Contents", [])}
+        found = {found["Key"]: (found["ETag"], found["Size"], found["LastModified"])
+                 for page in pages for found in page.get("Contents", [])}
         changed = {key: (was, found.get(key)) for key, was in self._seen.items() if found.get(key) != was}
         assert not changed, f"objects were overwritten or removed: {changed}"
         with ThreadPoolExecutor(FETCHES) as threads:

@@ -13,11 +13,10 @@ import pytest
 import chains
 import chaos
 import evidence
-from chaos import Chaos, Feed
+from chaos import Chaos, Feed, Servers
 from broker import Broker
 from cluster import Cluster
 from conftest import REAL, SCHEMAS
-from crew import Crew
 from evidence import Lake
 from program import SHORT_SESSION, CloudTable
 from proxy import listening
@@ -28,7 +27,8 @@ COUNT = int(os.environ.get("TICKLAKE_CHAOS_EVENTS", 0))
 SEED = int(os.environ.get("TICKLAKE_CHAOS_SEED", 1))
 PROTOCOLS = {"classic": SHORT_SESSION, "consumer": ["-X", "group.protocol=consumer"]}
 SHORT = {
-    "classic": [chaos.zombie_with_files_on_their_way, chaos.kill, chaos.s3_fails, chaos.broker_is_killed, chaos.join, chaos.offsets_are_deleted],
+    "classic": [chaos.zombie_with_files_on_their_way, chaos.kill, chaos.s3_fails, chaos.broker_is_killed, chaos.join,
+                chaos.offsets_are_deleted],
     "consumer": [chaos.zombie, chaos.kill_with_files_on_their_way, chaos.kill_all, chaos.glue_fails, chaos.s3_stops,
                  chaos.offsets_are_reset],
 }
@@ -56,7 +56,8 @@ def test_chaos_doubles_nothing_and_loses_nothing(
     (program.folder / "ticklake.toml").write_text(SETTINGS)
     broker = shaken_broker
     cluster = Cluster(broker.bootstrap)
-    table = CloudTable(program.with_brokers(broker.bootstrap).in_cloud(s3, glue), s3, SCHEMAS / "ticks.sql", f"chaos{protocol}{seed}")
+    cloud = program.with_brokers(broker.bootstrap).in_cloud(s3, glue)
+    table = CloudTable(cloud, s3, SCHEMAS / "ticks.sql", f"chaos{protocol}{seed}")
     topic = cluster.topic("chaos", chaos.PARTITIONS)
     lake = Lake(table, s3, tmp_path / "copy")
     sent = Feed(cluster, topic, seed, seconds=60 + SECONDS_FOR_AN_EVENT * len(kinds))
@@ -66,9 +67,8 @@ def test_chaos_doubles_nothing_and_loses_nothing(
 
     with listening(Weather(s3.endpoint, S3Weather)) as s3_weather, \
             listening(Weather(glue.endpoint, GlueWeather)) as glue_weather:
-        through = table.program.with_s3(s3_weather.endpoint).with_glue(glue_weather.endpoint)
-        run = Chaos(seed, broker, s3, s3_weather, glue, glue_weather, table, lake, topic,
-                    lambda note: Crew([through, through, table.program], arguments, note), log)
+        servers = Servers(broker, s3, s3_weather, glue, glue_weather)
+        run = Chaos(seed, servers, table, lake, topic, arguments, log)
         try:
             with sent.producing():
                 try:
@@ -105,7 +105,8 @@ def summary(protocol, seed, run, sent, verdicts, lake, drained) -> str:
     events = ", ".join(f"{name} {count}" for name, count in sorted(run.events.items()))
     crew = ", ".join(f"{count} {what}" for what, count in run.crew.count.items())
     met = sum(log.read_text(errors="replace").count(MET) for log in run.log.parent.glob("m*.log"))
-    faults = {name: dict(weather.seen) for name, weather in (("S3", run.s3_weather), ("Glue", run.glue_weather))}
+    faults = {name: dict(weather.seen)
+              for name, weather in (("S3", run.servers.s3_weather), ("Glue", run.servers.glue_weather))}
     return "\n".join([
         f"chaos, protocol {protocol}, seed {seed}: {run.events.total()} events in {run.seconds:.0f} s",
         f"  events     {events}",
@@ -115,6 +116,7 @@ def summary(protocol, seed, run, sent, verdicts, lake, drained) -> str:
         f"  processes  {crew}",
         f"             met another's file {met} times",
         *(f"             {at}: {words}" for at, words in run.crew.exits),
-        f"  recovery   at most {run.stall:.1f} s without a commit while all servers were up; the rest drained in {drained:.1f} s",
+        f"  recovery   at most {run.stall:.1f} s without a commit while all servers were up; "
+        f"the rest drained in {drained:.1f} s",
         f"  proxies    {faults}",
         ""])
