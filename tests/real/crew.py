@@ -12,12 +12,11 @@ from server import tail
 # A member that was asked to leave writes what it has read: its drain deadline, and the end of a consumer.
 LEAVE_SECONDS = 60
 
-# How a process may end by itself, as the design has it: while it starts and a server is away; after SIGTERM, when
-# what it has read cannot be made durable in time.
+# How a process may end with an error, as the design has it: while it starts and a server is away, or stood still itself
+# for longer than a start is tried; after SIGTERM, when what it has read cannot be made durable or committed in time.
 FORESEEN = {
-    "start": re.compile(r"no broker answers|"
-                        r"cannot (look at|enter|open|note|reach|try|put|read|list|create|find|register).*"),
-    "leave": re.compile(r"the drain deadline came before|the last offsets were not committed"),
+    "start": re.compile(r"no broker answers|cannot .*(error sending request|SlowDown|InternalError|AWS Glue)"),
+    "leave": re.compile(r"no broker answers|the drain deadline came before|the last offsets were not committed"),
 }
 
 

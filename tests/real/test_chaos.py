@@ -79,6 +79,7 @@ def test_chaos_doubles_nothing_and_loses_nothing(
             run.must_cover_offsets()
         finally:
             program.end_all()
+            lake.refresh()  # also where it failed: its files are what is looked at then
 
         calm = time.monotonic()
         table.ingest_to_end(topic, *PROTOCOLS[protocol], seconds=DRAIN_SECONDS)
