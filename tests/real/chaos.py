@@ -53,7 +53,8 @@ class Feed:
     @contextmanager
     def producing(self):
         # A record waits for its broker for as long as it takes: what was given to the producer is acknowledged.
-        producer = self._cluster.producer(message_timeout_ms=0)
+        # It looks for the leaders by itself: told by a broker that stops that there is none, librdkafka waits for minutes.
+        producer = self._cluster.producer(message_timeout_ms=0, topic_metadata_refresh_interval_ms=2_000)
         with ThreadPoolExecutor(1) as thread:
             sending = thread.submit(self._cluster.send, self._topic, self._records(), RATE, producer)
             try:

@@ -27,9 +27,9 @@ COUNT = int(os.environ.get("TICKLAKE_CHAOS_EVENTS", 0))
 SEED = int(os.environ.get("TICKLAKE_CHAOS_SEED", 1))
 PROTOCOLS = {"classic": SHORT_SESSION, "consumer": ["-X", "group.protocol=consumer"]}
 SHORT = {
-    "classic": [chaos.zombie_with_files_on_their_way, chaos.kill, chaos.s3_fails, chaos.broker_is_killed, chaos.join,
+    "classic": [chaos.s3_fails, chaos.zombie_with_files_on_their_way, chaos.broker_is_killed, chaos.join,
                 chaos.offsets_are_deleted],
-    "consumer": [chaos.zombie, chaos.kill_with_files_on_their_way, chaos.kill_all, chaos.glue_fails, chaos.s3_stops,
+    "consumer": [chaos.glue_fails, chaos.zombie, chaos.kill_with_files_on_their_way, chaos.s3_stops,
                  chaos.offsets_are_reset],
 }
 LIMITS = ["--flush-rows", "200", "--flush-age", "1s", "--log-level", "info,ticklake=debug,librdkafka=debug"]
