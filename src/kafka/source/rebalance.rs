@@ -123,6 +123,8 @@ fn patiently<T>(mut ask: impl FnMut() -> Result<T, KafkaError>) -> Result<T, Kaf
                                 | Code::BrokerTransportFailure
                                 | Code::NetworkException
                                 | Code::UnstableOffsetCommit
+                                // What a partition without a leader is to librdkafka; it was in the metadata before.
+                                | Code::UnknownPartition
                         )
                     ) =>
             {
