@@ -40,7 +40,7 @@ mod time;
 pub mod trial;
 mod write;
 
-use std::collections::HashSet;
+use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -393,7 +393,7 @@ async fn group_offsets(found: &[Found], sources: &[Source], from: &mut FromSourc
     let mut committed = Vec::new();
     for _ in sources {
         match from.events.recv().await {
-            Some(SourceEvent::GroupOffsets { offsets, .. }) => committed.extend(offsets),
+            Some(SourceEvent::GroupOffsets { offsets, .. }) => committed.extend(offsets?),
             Some(SourceEvent::Failed(e)) => return Err(e),
             other => return Err(Error::new(Kind::Kafka, format!("a source answered with {other:?}"))),
         }
@@ -419,10 +419,10 @@ async fn finish(
     mut from: FromSources,
     within: Duration,
 ) -> Result<()> {
-    let mut pending = HashSet::new();
+    let mut pending = HashMap::new();
     for source in &sources {
         let commits = pipeline.commits(&source.topic);
-        pending.extend(commits.iter().map(|commit| commit.source.clone()));
+        pending.extend(commits.iter().map(|commit| (commit.source.clone(), commit.offset)));
         let _ = source.commands.send(SourceCommand::Stop(commits)); // one that is gone says why by its last event
     }
     let mut failed = None;
@@ -433,9 +433,11 @@ async fn finish(
         let outcome = match tokio::time::timeout_at(deadline, from.events.recv()).await {
             Ok(None) => break,
             Ok(Some(SourceEvent::Committed(Ok(commits)))) => {
-                commits.iter().for_each(|commit| {
-                    pending.remove(&commit.source);
-                });
+                // One that was asked for before may be answered only now.
+                let is_last = |source: &TopicPartition, last: i64| {
+                    commits.iter().any(|commit| commit.source == *source && commit.offset >= last)
+                };
+                pending.retain(|source, last| !is_last(source, *last));
                 pipeline.on_committed(Ok(commits))
             }
             Ok(Some(SourceEvent::Committed(Err(e)) | SourceEvent::Failed(e))) => Err(e),

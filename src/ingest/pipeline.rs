@@ -248,7 +248,10 @@ impl Pipeline {
             }
             SourceEvent::GroupOffsets { topic, offsets } => {
                 self.asked.remove(&topic);
-                self.note_others(&offsets);
+                match offsets {
+                    Ok(offsets) => self.note_others(&offsets),
+                    Err(e) => warn!(error = error::chain(&e), "asking again"),
+                }
                 Ok(())
             }
             SourceEvent::Committed(outcome) => {

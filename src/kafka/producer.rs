@@ -24,7 +24,7 @@ use crate::error::{Error, Kind, Result};
 /// What a producer cannot promise delivery without.
 const FIXED: [(&str, &str); 2] = [("acks", "all"), ("enable.idempotence", "true")];
 
-const DEFAULTS: [(&str, &str); 8] = [
+const DEFAULTS: [(&str, &str); 9] = [
     // A batch is worth waiting for: a tick is some 120 bytes, and at full speed a batch is full long before.
     ("linger.ms", "20"),
     ("batch.size", "1000000"),
@@ -35,6 +35,8 @@ const DEFAULTS: [(&str, &str); 8] = [
     // librdkafka's own is 5 minutes: too long to say nothing of a broker that is away.
     ("message.timeout.ms", "30000"),
     ("socket.keepalive.enable", "true"),
+    // After a broker was stopped in order, librdkafka may miss the new leader until it looks again: within the timeout.
+    ("topic.metadata.refresh.interval.ms", "10000"),
     // As Java's clients, so that a symbol goes to the same partition whoever sends it.
     ("partitioner", "murmur2_random"),
 ];

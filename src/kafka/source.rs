@@ -16,6 +16,7 @@ mod judge;
 mod poll;
 mod rebalance;
 
+use std::cell::Cell;
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicBool, AtomicI64};
 use std::sync::{Mutex, mpsc as std_mpsc};
@@ -47,6 +48,8 @@ pub const REPLY: Duration = Duration::from_secs(120);
 const LOOK: Duration = Duration::from_secs(10);
 /// Questions between two commits.
 const SOON: Duration = Duration::from_secs(5);
+/// How long it is not asked again.
+const UNANSWERED: Duration = Duration::from_secs(30);
 const POLL: Duration = Duration::from_millis(100);
 /// How long brokers that are between two leaders are asked again, and the pause between.
 const ASK_AGAIN: Duration = Duration::from_secs(45);
@@ -102,7 +105,7 @@ pub enum SourceEvent {
     /// Where assigned sources end, told with each `SourceCommand::Commit`; those for which it is known.
     Watermarks(Vec<(TopicPartition, i64)>),
     /// The answer to `SourceCommand::GroupOffsets`: committed offsets and their metadata.
-    GroupOffsets { topic: String, offsets: Vec<Commit> },
+    GroupOffsets { topic: String, offsets: Result<Vec<Commit>> },
     /// A commit went through, or did not.
     Committed(Result<Vec<Commit>>),
     /// The source cannot go on.
@@ -223,6 +226,7 @@ impl Source {
             assigned: HashMap::new(),
             paused: false,
             topic_id: None,
+            unanswered: Cell::new(None),
             open_bytes: 0,
         };
         std::thread::Builder::new()

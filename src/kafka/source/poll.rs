@@ -2,6 +2,7 @@
 //!
 //! It never blocks for long outside of `poll`: when the job is behind, it pauses the consumer and goes on polling.
 
+use std::cell::Cell;
 use std::collections::HashMap;
 use std::sync::atomic::Ordering;
 use std::sync::mpsc as std_mpsc;
@@ -14,14 +15,14 @@ use rdkafka::metadata::Metadata;
 use rdkafka::{Offset, TopicPartitionList};
 use tokio::sync::mpsc;
 use tokio::time::Instant;
-use tracing::{debug, warn};
+use tracing::debug;
 
-use super::rebalance::{Assigned, Context, commit_now, commits, offset_list, watermarks};
+use super::rebalance::{Assigned, Context, commit_now, commits, offset_list, patiently, watermarks};
 use super::{
     ANSWER, Commit, Delivery, Found, Headering, LOOK, OPEN_BYTES, PATIENCE, POLL, SET_BYTES, SET_RECORDS,
-    SOON, SourceCommand, SourceEvent, SourceOptions, ToJob,
+    SOON, SourceCommand, SourceEvent, SourceOptions, ToJob, UNANSWERED,
 };
-use crate::error::{self, Error, Kind, Result};
+use crate::error::{Error, Kind, Result};
 use crate::kafka::client::failed;
 use crate::kafka::native::{commit, each_header, last_seen_end, topic_id};
 use crate::kafka::records::{RecordSet, TopicPartition};
@@ -36,6 +37,8 @@ pub(super) struct Poller {
     pub(super) paused: bool,
     /// The topic's own id, as it was found; looked at again with each commit.
     pub(super) topic_id: Option<String>,
+    /// When brokers last did not answer what topic it is.
+    pub(super) unanswered: Cell<Option<Instant>>,
     /// Bytes copied since all open sets were handed over: at least what they hold.
     pub(super) open_bytes: usize,
 }
@@ -112,12 +115,18 @@ impl Poller {
 
     /// One poll and what follows from it.
     fn turn(&mut self, open: &mut HashMap<i32, RecordSet>) -> Result<(), End> {
+        let mut newest = None;
         loop {
             match self.commands.try_recv() {
+                // One that came after it says all that it says.
+                Ok(SourceCommand::Commit(offsets)) => newest = Some(offsets),
                 Ok(command) => self.obey(command)?,
                 Err(std_mpsc::TryRecvError::Empty) => break,
                 Err(std_mpsc::TryRecvError::Disconnected) => return Err(End::JobGone),
             }
+        }
+        if let Some(offsets) = newest {
+            self.obey(SourceCommand::Commit(offsets))?;
         }
         let wait = if open.is_empty() { POLL } else { Duration::ZERO };
         let polled = match self.consumer.poll(wait) {
@@ -159,11 +168,7 @@ impl Poller {
             SourceCommand::Stop(offsets) => Err(End::Stopped(offsets)),
             SourceCommand::Join => Ok(()),
             SourceCommand::GroupOffsets(sources) => {
-                // Asked once a second: the next answer will do.
-                let offsets = self.group_offsets(&sources).unwrap_or_else(|e| {
-                    warn!(error = error::chain(&e), "trying again");
-                    Vec::new()
-                });
+                let offsets = self.group_offsets(&sources);
                 self.say(SourceEvent::GroupOffsets { topic: self.options.topic.clone(), offsets })
             }
             SourceCommand::Watermark(source) => {
@@ -210,9 +215,7 @@ impl Poller {
         for source in sources {
             list.add_partition(&source.topic, source.partition);
         }
-        let committed = self
-            .consumer
-            .committed_offsets(list, ANSWER)
+        let committed = patiently(|| self.consumer.committed_offsets(list.clone(), ANSWER))
             .map_err(|e| failed("cannot read the group's committed offsets", e))?;
         Ok(commits(&committed)?.into_iter().filter(|commit| commit.offset >= 0).collect())
     }
@@ -271,6 +274,10 @@ impl Poller {
     /// records. Brokers that do not answer just now are no reason to end.
     pub(super) fn must_be_the_same_topic(&self) -> Result<(), End> {
         let topic = &self.options.topic;
+        // The thread must get back to polling: it does not wait each time for brokers that are away.
+        if self.unanswered.get().is_some_and(|since| since.elapsed() < UNANSWERED) {
+            return Ok(());
+        }
         let asked = self.consumer.fetch_metadata(Some(topic), SOON).and_then(|m| self.find_topic_id(&m));
         match (asked, &self.topic_id) {
             (Ok(Some(now)), Some(ours)) if now != *ours => Err(End::Failed(
@@ -285,6 +292,7 @@ impl Poller {
             )),
             (Err(e), _) => {
                 debug!(error = %e, "cannot look at the topic's id just now");
+                self.unanswered.set(Some(Instant::now()));
                 Ok(())
             }
             _ => Ok(()),

@@ -102,7 +102,7 @@ fn end_offset(reason: &str) -> Option<i64> {
 
 /// Asks the brokers again while they are between two leaders or coordinators: what a rebalance meets when brokers are
 /// restarted one by one. librdkafka does not (it looks up the leader anew, and gives the error).
-fn patiently<T>(mut ask: impl FnMut() -> Result<T, KafkaError>) -> Result<T, KafkaError> {
+pub(super) fn patiently<T>(mut ask: impl FnMut() -> Result<T, KafkaError>) -> Result<T, KafkaError> {
     use RDKafkaErrorCode as Code;
     let start = Instant::now();
     loop {

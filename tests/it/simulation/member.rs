@@ -179,12 +179,12 @@ impl Member {
     }
 
     async fn tell_offsets(&self, sources: Vec<TopicPartition>) -> Result<(), End> {
-        let offsets = {
+        let offsets = Ok({
             let state = self.broker.state();
             let of = |p: i32| state.committed.get(&p).cloned();
             let found = sources.into_iter().filter_map(|s| of(s.partition).map(|c| (s, c)));
             found.map(|(source, (offset, metadata))| Commit { source, offset, metadata }).collect()
-        };
+        });
         self.say(SourceEvent::GroupOffsets { topic: TOPIC.into(), offsets }).await
     }
 
