@@ -112,8 +112,15 @@ MUTANTS = [
          "let Some(mark) = CommitMark::parse(metadata).or_else(|| M.then(|| ours.clone()))\n"),
     ]),
     ("takes-over-what-was-cut-off", "a new DDL goes on where a run under the old one was cut off", [
-        ("src/ingest/specs.rs", "if mark.spec == self.hash || mark.clean {",
-         "if mark.spec == self.hash || mark.clean || M {"),
+        ("src/ingest/takeover.rs", "footer.spec != specs.hash() && footer.end > *from;",
+         "footer.spec != specs.hash() && footer.end > *from && !M;"),
+    ]),
+    ("begins-anew-under-a-new-ddl", "records that another DDL wrote are read again where there is no offset", [
+        ("src/ingest/takeover.rs", "|footer| footer.spec != specs.hash()).await?",
+         "|footer| footer.spec != specs.hash() && !M).await?"),
+    ]),
+    ("any-commit-is-the-last", "a job ends well when any commit of its sources went through after it was told to stop", [
+        ("src/ingest/mod.rs", "commit.source == *source && commit.offset >= last", "commit.source == *source && (M || commit.offset >= last)"),
     ]),
     ("failed-registration-passed-over", "a partition that the catalog failed to take counts as registered", [
         ("src/ingest/register.rs", "failed.map_or(Ok(created), Err)",
@@ -141,6 +148,13 @@ def make_copy(copy):
             (copy / name).parent.mkdir(parents=True, exist_ok=True)
             shutil.copy2(HOUSE / name, copy / name)
     (copy / "tests/it/main.rs").write_text("mod simulation;\n")
+    # Of another version its build stands beside the program's own, and does not take its place.
+    for name in ("Cargo.toml", "Cargo.lock"):
+        text = (copy / name).read_text()
+        renamed = re.sub(r'^(name = "ticklake"\nversion = "[^"]+)"', r'\1-mutants"', text, count=1, flags=re.M)
+        if renamed == text:
+            sys.exit(f"{name} says no version of ticklake")
+        (copy / name).write_text(renamed)
     library = copy / "src/lib.rs"
     library.write_text(library.read_text() + SWITCH)
     for name, _, edits in MUTANTS:

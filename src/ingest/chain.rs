@@ -185,6 +185,11 @@ impl Footer {
         }
     }
 
+    /// Whether there is a footer among a file's texts, maybe a damaged one.
+    pub fn is_in(key_values: &HashMap<String, String>) -> bool {
+        key_values.contains_key(CHECK)
+    }
+
     /// Whether a link of this footer has that name.
     pub fn is_named(&self, name: &str) -> bool {
         self.end > self.start && self.chain.link_name(self.start) == name

@@ -199,11 +199,15 @@ impl Place<'_> {
             }
             Err(e) => return Err(e),
         };
-        let footer = match Footer::read(&key_values(&metadata)) {
+        let texts = key_values(&metadata);
+        let footer = match Footer::read(&texts) {
             Ok(footer) if footer.is_named(&entry.name) => footer,
             Ok(footer) => {
                 let detail = format!("its footer is that of {footer}");
                 return Ok(Some((start, Read::Foreign, problem(Kind::RenamedFile, detail))));
+            }
+            Err(e) if Footer::is_in(&texts) => {
+                return Ok(Some((start, Read::Broken, problem(Kind::BrokenFile, error::chain(&e)))));
             }
             Err(e) => {
                 return Ok(Some((start, Read::Foreign, problem(Kind::ForeignFile, error::chain(&e)))));

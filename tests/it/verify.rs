@@ -80,6 +80,20 @@ async fn a_link_that_starts_within_another_is_an_overlap() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_footer_whose_end_is_changed_is_broken() {
+    let copy = Copy::new().await;
+    let (start, end) = *copy.links(AAPL).last().unwrap();
+    let link = copy.link(AAPL, start);
+    copy.rewrite(&link, &link, |footer| {
+        footer.insert("ticklake.end".into(), (end - 1).to_string());
+        footer.insert("ticklake.check".into(), "0".repeat(32));
+    });
+    let report = copy.verify().await;
+    assert_eq!(lake::said(&report), [("broken-file", "market.ticks", link_path(&copy, start))]);
+    assert!(report.problems[0].detail.contains("its sum is another"), "{}", report.problems[0].detail);
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn files_that_are_no_links_are_foreign() {
     let copy = Copy::new().await;
     let planted = [

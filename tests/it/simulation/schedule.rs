@@ -57,6 +57,8 @@ enum Event {
     Start,
     Kill,
     Stop,
+    /// All stop, and a batch runs to the end of the topic.
+    Batch,
     /// Its process stands still, and the group goes on without it.
     Freeze,
     /// The group goes on without it, and it does not know.
@@ -95,7 +97,8 @@ impl Plan {
         let mut mix = vec![E::Produce; 6];
         mix.extend([E::Rebalance, E::Rebalance, E::Rebalance, E::Start, E::Start, E::Kill, E::Kill, E::Stop]);
         for some in [
-            &[E::Freeze][..],
+            &[E::Batch, E::Batch][..],
+            &[E::Freeze],
             &[E::Zombie, E::Zombie, E::Notice],
             &[E::BrokerFails],
             &[E::StoreDown, E::CatalogDown],
@@ -256,6 +259,12 @@ impl World {
                     self.faults.count("process: told to stop");
                     let _ = self.writers[writer].stop.send(true); // one that has ended needs no word
                 }
+            }
+            Event::Batch => {
+                self.faults.count("process: a batch among faults");
+                self.stop_all().await;
+                self.drain().await;
+                self.start();
             }
             Event::Freeze => {
                 if let Some(writer) = writer {
@@ -591,7 +600,11 @@ impl World {
             () = sleep(DRAIN) => self.faults.wrong("the clean writer did not come to an end".into()),
         }
         self.throw_out(id);
-        clean.is_done.load(Ordering::Relaxed)
+        let is_done = clean.is_done.load(Ordering::Relaxed);
+        if is_done {
+            self.check_offsets();
+        }
+        is_done
     }
 
     async fn end(&mut self) {
@@ -605,7 +618,6 @@ impl World {
         self.broker.check();
         sleep(LATE).await; // what is still on the wire
         self.broker.check();
-        self.check_offsets();
     }
 
     /// The group has every partition at its end.
