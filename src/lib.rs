@@ -48,7 +48,7 @@
 //! Where the past is not clean, a job refuses and says how to go on, rather than guess:
 //!
 //! * A table's folder notes each topic's cluster and id; another topic of that name is seen before a row is written.
-//! * A source's last commit says whether anything of it was still on its way. A new spec takes over only where not, also
+//! * A new spec takes over only where no file of the old one reaches beyond the offset that is gone on from, also
 //!   if it only adds columns: a value that does not fit one makes a rejected record of what was a row.
 //! * A chain whose first links are gone is not taken for one that holds what is read again.
 //! * A store must refuse to create what is there. It is asked before anything is written.

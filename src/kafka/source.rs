@@ -49,7 +49,7 @@ const LOOK: Duration = Duration::from_secs(10);
 /// Questions between two commits.
 const SOON: Duration = Duration::from_secs(5);
 /// How long it is not asked again.
-const UNANSWERED: Duration = Duration::from_secs(30);
+const UNANSWERED: Duration = Duration::from_secs(10);
 const POLL: Duration = Duration::from_millis(100);
 /// How long brokers that are between two leaders are asked again, and the pause between.
 const ASK_AGAIN: Duration = Duration::from_secs(45);

@@ -2,6 +2,7 @@
 that are deleted or moved back make no row double, and records that are gone from the log are an error, not a gap.
 """
 
+import json
 import signal
 
 import pytest
@@ -82,7 +83,7 @@ def test_a_replay_goes_on_with_what_is_new(cluster, ticks_table, ingested):
         assert read(ticks_table) == feed.summaries(both)
 
 
-def test_records_that_are_gone_are_an_error(cluster, ticks_table):
+def test_records_that_are_gone_are_an_error_or_a_gap(cluster, ticks_table):
     topic = cluster.topic("retention")
     ticks = feed.ticks(1_500, symbols=40)
     cluster.send(topic, (tick.record() for tick in ticks[:1_000]))
@@ -92,11 +93,21 @@ def test_records_that_are_gone_are_an_error(cluster, ticks_table):
 
     error = ticks_table.program.last_error(*ticks_table.ingest(topic, "--until-end"))
 
-    # The topic and its partition, where it was to go on, and where the log begins.
-    for named in topic, "partition: 0", "1000", "1200":
+    # The source, where it was to go on, and where the log begins.
+    for named in f"source: {topic}-0", "1000..1200":
         assert named in error
+    assert "--lost-records skip" in error
     assert readers.by_ticklake(ticks_table) == feed.summaries(ticks[:1_000])
     assert cluster.committed(ticks_table.group, topic)[0].offset == 1_000
+
+    ticks_table.ingest_to_end(topic, "--lost-records", "skip")
+
+    for read in readers.READERS.values():
+        assert read(ticks_table) == feed.summaries(ticks[:1_000] + ticks[1_200:])
+    assert cluster.all_is_committed(ticks_table.group, topic)
+    verified = json.loads(ticks_table.program.run("verify", ticks_table.name, "--records", "--json").stdout)
+    assert verified["problems"] == []
+    assert [(gap["from"], gap["to"], gap["why"]) for gap in verified["gaps"]] == [(1_000, 1_200, "retention")]
 
 
 @pytest.mark.parametrize("group", ["the same group", "another group"])

@@ -292,7 +292,7 @@ impl Poller {
             )),
             (Err(e), _) => {
                 debug!(error = %e, "cannot look at the topic's id just now");
-                self.unanswered.set(Some(Instant::now()));
+                self.unanswered.set(is_silence(&e).then(Instant::now));
                 Ok(())
             }
             _ => Ok(()),
@@ -407,6 +407,13 @@ impl Poller {
         let (source, assignment) = (assigned.source.clone(), assigned.assignment);
         Ok(Some(Delivery::Ended { source, assignment, offset }))
     }
+}
+
+/// Whether no broker answered; one that has no such topic just now has answered.
+fn is_silence(e: &KafkaError) -> bool {
+    use RDKafkaErrorCode as Code;
+    let silence = [Code::OperationTimedOut, Code::BrokerTransportFailure, Code::AllBrokersDown];
+    e.rdkafka_error_code().is_some_and(|code| silence.contains(&code))
 }
 
 enum Polled {

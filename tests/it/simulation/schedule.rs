@@ -206,6 +206,7 @@ impl World {
         let shelf = Arc::new(Shelf::new(lake.clone(), faults.clone()));
         let broker = Arc::new(Broker::new(lake.clone(), shelf.clone(), faults.clone(), plan.partitions));
         faults.foresee(&["simulated", "the last offsets were not committed", "the drain deadline came"]);
+        faults.foresee(&["says that an object exists, and has none"]); // for longer than a start waits
         let (writers, version) = (Vec::new(), Version::First);
         Self { plan, lake, shelf, broker, faults, chance, seed, writers, started: 0, version }
     }
