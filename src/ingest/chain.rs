@@ -179,9 +179,10 @@ impl Footer {
             Some(check) if *check == check_of(&footer.texts()) => Ok(footer),
             Some(_) => Err(Error::new(Kind::Protocol, "the link's footer is damaged: its sum is another")
                 .with("footer", &footer)),
-            None => {
-                Err(Error::new(Kind::Protocol, format!("the link's footer has no {CHECK}: it is no link")))
-            }
+            None => Err(Error::new(
+                Kind::Protocol,
+                format!("the link's footer has no {CHECK}: it is no link, or one of an earlier version"),
+            )),
         }
     }
 

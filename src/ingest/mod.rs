@@ -122,7 +122,7 @@ pub enum From {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Lost {
     Stop,
-    /// Go on with the first that is there. What is missing is noted in `_ticklake/gaps/`.
+    /// Go on with the first that is there, at the next start. What is missing is noted in `_ticklake/gaps/`.
     Skip,
 }
 
@@ -386,8 +386,9 @@ async fn find(
 
 /// What the group has committed of all that was found, before it is joined.
 async fn group_offsets(found: &[Found], sources: &[Source], from: &mut FromSources) -> Result<Vec<Commit>> {
-    for (found, source) in found.iter().zip(sources) {
-        let all = found.ends.iter().map(|(source, _)| source.clone()).collect();
+    for source in sources {
+        let ends = found.iter().filter(|found| found.topic == source.topic).flat_map(|found| &found.ends);
+        let all = ends.map(|(source, _)| source.clone()).collect();
         let _ = source.commands.send(SourceCommand::GroupOffsets(all)); // one that is gone says why by its last event
     }
     let mut committed = Vec::new();

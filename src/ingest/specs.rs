@@ -6,6 +6,7 @@
 
 use std::collections::HashSet;
 use std::sync::Mutex;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use crate::error::{Error, Kind, Result};
 use crate::kafka::TopicPartition;
@@ -24,6 +25,7 @@ pub(super) struct Specs {
     hash: String,
     /// Hashes found to be compatible. Few, and seldom added to.
     known: Mutex<HashSet<String>>,
+    recorded: AtomicBool,
 }
 
 impl Specs {
@@ -31,12 +33,23 @@ impl Specs {
         let folder = table.folder(KEPT)?;
         let hash = spec.hash();
         let known = Mutex::new(HashSet::from([hash.clone()]));
-        Ok(Self { folder, ddl: ddl.to_string(), ours: spec.clone(), hash, known })
+        Ok(Self {
+            folder,
+            ddl: ddl.to_string(),
+            ours: spec.clone(),
+            hash,
+            known,
+            recorded: AtomicBool::new(false),
+        })
     }
 
     /// Keeps the job's DDL, before anything is written under it and after it was found to be allowed.
     pub async fn record(&self) -> Result<()> {
-        self.folder.note(&file_name(&self.hash), self.ddl.clone().into()).await.map(|_| ())
+        if !self.recorded.load(Ordering::Relaxed) {
+            self.folder.note(&file_name(&self.hash), self.ddl.clone().into()).await?;
+            self.recorded.store(true, Ordering::Relaxed);
+        }
+        Ok(())
     }
 
     /// Whether rows of the job's spec may follow those of every spec that ever wrote to the table: what holds where

@@ -30,8 +30,8 @@ const READS: usize = 16;
 pub(super) struct Takeover {
     /// At an offset that was committed under another spec, which is named by its hash.
     changed: Vec<(TopicPartition, i64, String)>,
-    /// At the beginning.
-    anew: Vec<TopicPartition>,
+    /// At the beginning, or where the user says.
+    anew: Vec<(TopicPartition, i64)>,
 }
 
 impl Takeover {
@@ -55,7 +55,8 @@ impl Takeover {
                 Some((offset, theirs)) if theirs.spec != ours.spec => {
                     takeover.changed.push((source.clone(), offset, theirs.spec));
                 }
-                None if from == From::Beginning => takeover.anew.push(source.clone()),
+                // Where the others start is known at their assignment.
+                None if from == From::Beginning => takeover.anew.push((source.clone(), 0)),
                 _ => {}
             }
         }
@@ -70,7 +71,9 @@ impl Takeover {
                 Start::Committed { mark, .. } | Start::Lost { mark, .. } if mark.spec != hash => {
                     takeover.changed.push((offer.source.clone(), start.offset(), mark.spec.clone()));
                 }
-                Start::Beginning { .. } => takeover.anew.push(offer.source.clone()),
+                Start::Beginning { offset } | Start::Skip { offset, .. } => {
+                    takeover.anew.push((offer.source.clone(), *offset));
+                }
                 _ => {}
             }
         }
@@ -79,12 +82,15 @@ impl Takeover {
 
     /// Refuses a spec that could give records another fate than the one that they have.
     pub async fn check(&self, targets: &[impl AsRef<Target>; 2], epoch: u32, specs: &Specs) -> Result<()> {
+        if self.changed.is_empty() && self.anew.is_empty() {
+            return Ok(());
+        }
         for (_, _, spec) in &self.changed {
             retried("read the DDL of the last run", || specs.follow(spec)).await?;
         }
         // One listing, however many come.
         let others = retried("read the table's DDLs", || specs.follow_all()).await?;
-        if !others || (self.changed.is_empty() && self.anew.is_empty()) {
+        if !others {
             return Ok(());
         }
         // Dear for a large table, and rare: its DDL has changed.
@@ -92,17 +98,12 @@ impl Takeover {
             let target = target.as_ref();
             let entries = retried("list the table's files", || target.folder.list_below()).await?;
             for (source, from, spec) in &self.changed {
-                let chain = ChainSource { source: source.clone(), epoch };
-                let lasts = links(&chain, &entries, Ord::max);
-                let again = |footer: &Footer| footer.spec != specs.hash() && footer.end > *from;
-                if any(target, &chain, lasts, again).await? {
+                if reads_again(target, source, epoch, *from, &entries, specs).await? {
                     return Err(specs.cut_off(spec));
                 }
             }
-            for source in &self.anew {
-                let chain = ChainSource { source: source.clone(), epoch };
-                let firsts = links(&chain, &entries, Ord::min); // what is of the other spec comes first in a chain
-                if any(target, &chain, firsts, |footer| footer.spec != specs.hash()).await? {
+            for (source, from) in &self.anew {
+                if reads_again(target, source, epoch, *from, &entries, specs).await? {
                     return Err(specs.refuse_again(source));
                 }
             }
@@ -111,24 +112,30 @@ impl Takeover {
     }
 }
 
-/// One link's start in each folder that has some of a source: the one that `pick` prefers.
-fn links<'a>(chain: &ChainSource, entries: &'a [Entry], pick: fn(i64, i64) -> i64) -> BTreeMap<&'a str, i64> {
-    let mut links = BTreeMap::new();
+/// Whether a link that another spec wrote holds records of a source from an offset on. In each folder that is asked of
+/// the link that the offset falls into and of the one after it: specs change forward only, so one that is further on
+/// is of another spec only where these are.
+async fn reads_again(
+    target: &Target,
+    source: &TopicPartition,
+    epoch: u32,
+    from: i64,
+    entries: &[Entry],
+    specs: &Specs,
+) -> Result<bool> {
+    let chain = ChainSource { source: source.clone(), epoch };
+    let mut folders: BTreeMap<&str, (Option<i64>, Option<i64>)> = BTreeMap::new();
     for (folder, name) in entries.iter().filter_map(|entry| entry.name.rsplit_once('/')) {
-        if let Some(start) = chain.parse(name) {
-            links.entry(folder).and_modify(|picked| *picked = pick(*picked, start)).or_insert(start);
+        let Some(start) = chain.parse(name) else { continue };
+        let (at, after) = folders.entry(folder).or_default();
+        match start <= from {
+            true => *at = (*at).max(Some(start)),
+            false => *after = Some(after.map_or(start, |after| after.min(start))),
         }
     }
-    links
-}
-
-/// Whether a condition holds for the footer of one of the links. One that was listed and is not there cannot say.
-async fn any(
-    target: &Target,
-    chain: &ChainSource,
-    links: BTreeMap<&str, i64>,
-    condition: impl Fn(&Footer) -> bool,
-) -> Result<bool> {
+    let links =
+        folders.into_iter().flat_map(|(folder, (at, after))| [at, after].map(|start| Some((folder, start?))));
+    let links: Vec<(&str, i64)> = links.flatten().collect();
     let mut reads = Vec::with_capacity(links.len());
     for (path, start) in links {
         let (folder, chain) = (target.folder.folder(path)?, chain.clone());
@@ -142,7 +149,8 @@ async fn any(
     }
     let mut footers = futures::stream::iter(reads).buffer_unordered(READS);
     while let Some(footer) = footers.try_next().await? {
-        if footer.as_ref().is_none_or(&condition) {
+        // One that was listed and is not there cannot say.
+        if footer.is_none_or(|footer: Footer| footer.spec != specs.hash() && footer.end > from) {
             return Ok(true);
         }
     }

@@ -57,13 +57,22 @@ impl Reader {
             ("isolation.level", "read_committed"), // as the ingest reads
         ];
         let config = connection.config(&defaults, &fixed)?;
-        let consumer = BaseConsumer::from_config_and_context(&config, Hearing::default())
+        let consumer = BaseConsumer::from_config_and_context(&config, Hearing::of(connection))
             .map_err(|e| failed("cannot make a consumer", e))?;
         Ok(Self { consumer, brokers: connection.brokers.clone() })
     }
 
+    /// Where the brokers want a token, the client has asked for it, and is given it by a poll.
+    fn log_in(&self) -> Result<()> {
+        if self.consumer.context().token()?.is_some() {
+            let _ = self.consumer.poll(Duration::ZERO);
+        }
+        Ok(())
+    }
+
     /// Looks a topic up; `None` where the cluster has none of that name.
     pub fn topic(&self, topic: &str) -> Result<Option<ReaderTopic>> {
+        self.log_in()?;
         let metadata = self.consumer.fetch_metadata(Some(topic), LOOK).map_err(|e| {
             let error = Error::new(
                 Kind::Kafka,

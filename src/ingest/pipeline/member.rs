@@ -45,7 +45,9 @@ impl Pipeline {
                 Start::Committed { offset, .. } if *offset > offer.high_watermark => {
                     return Err(beyond_the_end(&offer, *offset));
                 }
-                Start::Lost { .. } if self.plan.lost == Lost::Stop => return Err(lost(&offer, &start)),
+                Start::Lost { offset, from, .. } if self.plan.lost == Lost::Stop => {
+                    return Err(lost(&offer.source, *from, *offset));
+                }
                 Start::Committed { .. } | Start::Beginning { .. } => {}
                 Start::Lost { offset, from, .. } => {
                     self.record_gap(&offer.source, *from, *offset, "retention").await?;
@@ -60,7 +62,15 @@ impl Pipeline {
                 Start::Committed { offset, .. } | Start::Beginning { offset } => *offset,
                 Start::Lost { from, .. } | Start::Skip { from, .. } => *from,
             };
-            self.confirmed.insert(offer.source.clone(), confirmed);
+            match &start {
+                // Its mark is to be this spec's, also where nothing new comes: others wait for that.
+                Start::Committed { mark, .. } if mark.spec != self.plan.specs.hash() => {
+                    self.confirmed.remove(&offer.source);
+                }
+                _ => {
+                    self.confirmed.insert(offer.source.clone(), confirmed);
+                }
+            }
             let end = self.plan.ends.get(&offer.source).copied().unwrap_or(0);
             let state = SourceState {
                 assignment,
@@ -108,7 +118,8 @@ impl Pipeline {
     ) -> Result<()> {
         warn!(%source, from, to, why, "records are passed over, and will not be in the table");
         let chain = ChainSource { source: source.clone(), epoch: self.plan.epoch };
-        let name = chain.link_name(to).replace(".parquet", ".json");
+        // By both ends: a range may begin where another one did, or end there.
+        let name = chain.link_name(from).replace(".parquet", &format!("-{to:020}.json"));
         let note = Gap {
             topic: source.topic.to_string(),
             partition: source.partition,
@@ -198,10 +209,9 @@ impl Pipeline {
     /// Counts a commit that went through.
     pub fn on_committed(&mut self, outcome: Result<Vec<Commit>>) -> Result<()> {
         for commit in outcome? {
-            if let Some(confirmed) = self.confirmed.get_mut(&commit.source) {
-                self.progress.offsets_committed += (commit.offset - *confirmed).max(0) as u64;
-                *confirmed = commit.offset.max(*confirmed);
-            }
+            let confirmed = self.confirmed.entry(commit.source).or_insert(commit.offset);
+            self.progress.offsets_committed += (commit.offset - *confirmed).max(0) as u64;
+            *confirmed = commit.offset.max(*confirmed);
         }
         Ok(())
     }
@@ -259,15 +269,14 @@ impl Pipeline {
 }
 
 /// What the group has not read is gone, and with it rows of the table.
-fn lost(offer: &Offer, start: &Start) -> Error {
-    let Start::Lost { offset, from, .. } = start else { return beyond_the_end(offer, start.offset()) };
+fn lost(source: &TopicPartition, from: i64, to: i64) -> Error {
     Error::new(
         Kind::Protocol,
         "retention has removed records before they were read: they cannot be in the table any more. Go on without them \
          with --lost-records skip (ingest.lost_records), which notes the gap in the table's folder, or restore them first",
     )
-    .with("source", &offer.source)
-    .with("lost offsets", format_args!("{from}..{offset}"))
+    .with("source", source)
+    .with("lost offsets", format_args!("{from}..{to}"))
 }
 
 /// The log was cut, or is of a topic made anew on a broker that gives topics no ids.

@@ -23,7 +23,7 @@ use super::{
     SOON, SourceCommand, SourceEvent, SourceOptions, ToJob, UNANSWERED,
 };
 use crate::error::{Error, Kind, Result};
-use crate::kafka::client::failed;
+use crate::kafka::client::{failed, is_away};
 use crate::kafka::native::{commit, each_header, last_seen_end, topic_id};
 use crate::kafka::records::{RecordSet, TopicPartition};
 
@@ -95,7 +95,7 @@ impl Poller {
             return;
         }
         let start = Instant::now();
-        commit_now(&self.consumer, offsets, &self.to.events, |e| {
+        commit_now(&self.consumer, offsets, &self.to.events, |e, offsets| {
             // The last two: asked under the old generation, while others joined the new one.
             let passes = matches!(
                 e.rdkafka_error_code(),
@@ -108,6 +108,9 @@ impl Poller {
             let again = passes && !self.consumer.assignment_lost() && start.elapsed() < ANSWER;
             if again {
                 let _ = self.consumer.poll(POLL);
+                // What went to another member meanwhile may be beyond ours by now.
+                let state = self.consumer.context().state.lock().expect("only this thread locks it");
+                offsets.retain(|commit| state.assigned.contains_key(&commit.source.partition));
             }
             again
         });
@@ -292,7 +295,7 @@ impl Poller {
             )),
             (Err(e), _) => {
                 debug!(error = %e, "cannot look at the topic's id just now");
-                self.unanswered.set(is_silence(&e).then(Instant::now));
+                self.unanswered.set(is_away(&e).then(Instant::now));
                 Ok(())
             }
             _ => Ok(()),
@@ -407,13 +410,6 @@ impl Poller {
         let (source, assignment) = (assigned.source.clone(), assigned.assignment);
         Ok(Some(Delivery::Ended { source, assignment, offset }))
     }
-}
-
-/// Whether no broker answered; one that has no such topic just now has answered.
-fn is_silence(e: &KafkaError) -> bool {
-    use RDKafkaErrorCode as Code;
-    let silence = [Code::OperationTimedOut, Code::BrokerTransportFailure, Code::AllBrokersDown];
-    e.rdkafka_error_code().is_some_and(|code| silence.contains(&code))
 }
 
 enum Polled {

@@ -247,7 +247,7 @@ impl Context {
                 if let Ok(offsets) = answer.recv_timeout(REPLY)
                     && !lost
                 {
-                    commit_now(consumer, &offsets, &self.events, |_| false);
+                    commit_now(consumer, &offsets, &self.events, |_, _| false);
                 }
             }
         }
@@ -270,27 +270,24 @@ pub(super) fn watermarks(consumer: &BaseConsumer<Context>, source: &TopicPartiti
 }
 
 /// Commits and waits for the answer, which is an event as every commit's is. `again` says of a failure whether to try
-/// once more.
+/// once more, and leaves out what is no longer ours to commit.
 pub(super) fn commit_now(
     consumer: &BaseConsumer<Context>,
     offsets: &[Commit],
     events: &mpsc::Sender<SourceEvent>,
-    mut again: impl FnMut(&KafkaError) -> bool,
+    mut again: impl FnMut(&KafkaError, &mut Vec<Commit>) -> bool,
 ) {
-    if offsets.is_empty() {
+    let mut offsets = offsets.to_vec();
+    while !offsets.is_empty() {
+        let done = offset_list(&offsets).map(|list| consumer.commit(&list, CommitMode::Sync));
+        let outcome = match done {
+            Ok(Err(e)) if again(&e, &mut offsets) => continue,
+            Ok(done) => done.map_err(|e| failed("a commit of offsets failed", e)),
+            Err(e) => Err(e),
+        };
+        let _ = events.blocking_send(SourceEvent::Committed(outcome.map(|()| offsets)));
         return;
     }
-    let outcome = offset_list(offsets)
-        .and_then(|list| {
-            loop {
-                match consumer.commit(&list, CommitMode::Sync) {
-                    Err(e) if again(&e) => {}
-                    done => break done.map_err(|e| failed("a commit of offsets failed", e)),
-                }
-            }
-        })
-        .map(|()| offsets.to_vec());
-    let _ = events.blocking_send(SourceEvent::Committed(outcome));
 }
 
 pub(super) fn offset_list(offsets: &[Commit]) -> Result<TopicPartitionList> {

@@ -153,7 +153,8 @@ impl Broker {
                             matches!((row, rejected), (Some(true), None) | (None, Some(true)))
                         }
                     };
-                    if !right && !(may_lack && (row, rejected) == (None, None)) {
+                    let is_excused = may_lack && (row, rejected) == (None, None);
+                    if !right && !is_excused {
                         self.faults.wrong(format!(
                             "{id:?} ({:?}) ended as row {:?}, rejected {:?}",
                             item.fate,

@@ -105,8 +105,11 @@ impl Faults {
         self.state().foreseen.extend(words);
     }
 
-    pub fn is_foreseen(&self, error: &str) -> bool {
-        self.state().foreseen.iter().any(|word| error.contains(word))
+    /// A store or a catalog that fails ends a job at its start only: one that has joined waits it out.
+    pub fn is_foreseen(&self, error: &str, has_joined: bool) -> bool {
+        let is_faulty =
+            ["faulty", "says that an object exists, and has none"].iter().any(|w| error.contains(w));
+        if is_faulty { !has_joined } else { self.state().foreseen.iter().any(|word| error.contains(word)) }
     }
 
     pub fn wrong(&self, what: String) {
@@ -123,7 +126,7 @@ impl Faults {
         self.state().log.push(format!("{:9.3} {what}", at.as_secs_f64()));
     }
 
-    pub fn into_parts(&self) -> (Vec<String>, Vec<String>, BTreeMap<&'static str, u64>) {
+    pub fn found(&self) -> (Vec<String>, Vec<String>, BTreeMap<&'static str, u64>) {
         let state = self.state();
         (state.wrong.clone(), state.log.clone(), state.counts.clone())
     }

@@ -306,5 +306,5 @@ impl ObjectStore for Store {
 }
 
 fn failed(what: &'static str) -> Error {
-    Error::Generic { store: "simulated", source: format!("simulated: {what}").into() }
+    Error::Generic { store: "simulated", source: format!("faulty store: {what}").into() }
 }

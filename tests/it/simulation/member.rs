@@ -24,6 +24,8 @@ pub struct Orders {
     pub zombie: AtomicBool,
     /// It finds out.
     pub noticed: AtomicBool,
+    /// It has begun to work.
+    pub joined: AtomicBool,
     /// Its broker fails for good.
     pub fails: AtomicBool,
 }
@@ -135,7 +137,10 @@ impl Member {
         self.say(SourceEvent::Found(found)).await?;
         loop {
             match self.commands.try_recv() {
-                Ok(SourceCommand::Join) => return Ok(()),
+                Ok(SourceCommand::Join) => {
+                    self.orders.joined.store(true, Ordering::Relaxed);
+                    return Ok(());
+                }
                 Ok(SourceCommand::Stop(commits)) => return Err(End::Stopped(commits)),
                 Ok(SourceCommand::GroupOffsets(sources)) => self.tell_offsets(sources).await?,
                 Ok(_) => {}

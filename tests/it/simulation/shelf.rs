@@ -178,9 +178,9 @@ pub fn folder_of(location: &str) -> String {
 }
 
 fn no_table(name: &TableName) -> Error {
-    Error::new(Kind::Catalog, "simulated: no such table").with("table", name)
+    Error::new(Kind::Catalog, "faulty catalog: no such table").with("table", name)
 }
 
 fn failed(what: &str) -> Error {
-    Error::new(Kind::Catalog, format!("simulated: {what}")).retryable()
+    Error::new(Kind::Catalog, format!("faulty catalog: {what}")).retryable()
 }
