@@ -422,7 +422,7 @@ async fn finish(
 ) -> Result<()> {
     let mut pending = HashMap::new();
     for source in &sources {
-        let commits = pipeline.commits(&source.topic);
+        let commits = pipeline.last_commits(&source.topic);
         pending.extend(commits.iter().map(|commit| (commit.source.clone(), commit.offset)));
         let _ = source.commands.send(SourceCommand::Stop(commits)); // one that is gone says why by its last event
     }

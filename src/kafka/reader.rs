@@ -20,6 +20,8 @@ use super::native::{each_header, topic_id};
 use super::records::{RecordSet, TopicPartition};
 use crate::error::{Error, Kind, Result};
 
+/// What the client has to say is waited for so long.
+const SERVE: Duration = Duration::from_millis(20);
 /// How long the first answer of a broker is waited for, any other answer, and the next record.
 const LOOK: Duration = Duration::from_secs(10);
 const ANSWER: Duration = Duration::from_secs(30);
@@ -55,6 +57,7 @@ impl Reader {
             ("enable.partition.eof", "true"),
             ("auto.offset.reset", "error"),
             ("isolation.level", "read_committed"), // as the ingest reads
+            ("allow.auto.create.topics", "false"), // who looks makes nothing
         ];
         let config = connection.config(&defaults, &fixed)?;
         let consumer = BaseConsumer::from_config_and_context(&config, Hearing::of(connection))
@@ -65,7 +68,7 @@ impl Reader {
     /// Where the brokers want a token, the client has asked for it, and is given it by a poll.
     fn log_in(&self) -> Result<()> {
         if self.consumer.context().token()?.is_some() {
-            let _ = self.consumer.poll(Duration::ZERO);
+            while self.consumer.poll(SERVE).is_some() {}
         }
         Ok(())
     }
@@ -115,6 +118,7 @@ impl Reader {
         for source in sources {
             list.add_partition(&source.topic, source.partition);
         }
+        self.log_in()?;
         let told = |e| failed("cannot read the group's committed offsets", e);
         let found = self.consumer.committed_offsets(list, ANSWER).map_err(told)?;
         let mut committed = BTreeMap::new();
@@ -130,6 +134,7 @@ impl Reader {
 
     /// The offsets at which a source begins and ends now.
     pub fn watermarks(&self, source: &TopicPartition) -> Result<(i64, i64)> {
+        self.log_in()?; // a long walk may have outlasted the token
         self.consumer
             .fetch_watermarks(&source.topic, source.partition, ANSWER)
             .map_err(|e| failed("cannot read a partition's watermarks", e).with("source", source))

@@ -225,6 +225,13 @@ impl Check {
             return Err(Error::usage("the table has no partition columns: it is none of ticklake's")
                 .with("table", &self.table));
         }
+        let of = self.table.to_string();
+        if let Some(of) =
+            of.strip_suffix("_rejected").filter(|_| ddl.columns.iter().any(|c| c.name == "attempt"))
+        {
+            return Err(Error::usage("a table of rejected records is checked with its table: name that")
+                .with("its table", of));
+        }
         if self.dates.is_some() && !ddl.partitioned_by.iter().any(|column| column.name == "date") {
             return Err(Error::usage(
                 "the table has no partition column `date`: leave --dates out, and all of it is checked",

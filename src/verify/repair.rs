@@ -52,7 +52,10 @@ pub async fn repair(check: &Check) -> Result<Repaired> {
         ..Repaired::default()
     };
     // The ingest makes both tables, and then the id of their folder is there.
-    if tables[0].find_id().await?.is_some() && check.catalog.create_table(&tables[1].ddl).await? {
+    // Who may not make tables may register partitions.
+    let is_lacking =
+        tables[0].find_id().await?.is_some() && check.catalog.table(&tables[1].name).await?.is_none();
+    if is_lacking && check.catalog.create_table(&tables[1].ddl).await? {
         repaired.made.push(tables[1].name.to_string());
     }
     for table in &tables {

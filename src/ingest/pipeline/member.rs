@@ -177,7 +177,7 @@ impl Pipeline {
             if !clear {
                 warn!(?sources, "revoked before everything was durable: the next owner reads the rest again");
             }
-            let commits = sources.iter().filter_map(|(source, _)| self.commit_of(source)).collect();
+            let commits = sources.iter().filter_map(|(source, _)| self.last_commit_of(source)).collect();
             reply.send(commits);
             sources.iter().for_each(|(source, _)| self.forget(source));
         }
@@ -198,8 +198,13 @@ impl Pipeline {
     }
 
     /// The offsets to commit now, of one topic.
-    pub fn commits(&self, topic: &str) -> Vec<Commit> {
+    fn commits(&self, topic: &str) -> Vec<Commit> {
         self.of_topic(topic).filter_map(|source| self.commit_of(source)).collect()
+    }
+
+    /// The offsets to commit when the job ends, of one topic.
+    pub fn last_commits(&self, topic: &str) -> Vec<Commit> {
+        self.of_topic(topic).filter_map(|source| self.last_commit_of(source)).collect()
     }
 
     fn of_topic<'a>(&'a self, topic: &'a str) -> impl Iterator<Item = &'a TopicPartition> {
@@ -211,7 +216,7 @@ impl Pipeline {
         for commit in outcome? {
             let confirmed = self.confirmed.entry(commit.source).or_insert(commit.offset);
             self.progress.offsets_committed += (commit.offset - *confirmed).max(0) as u64;
-            *confirmed = commit.offset.max(*confirmed);
+            *confirmed = commit.offset; // what the group has: a commit of an earlier assignment may have gone beyond it
         }
         Ok(())
     }
@@ -223,6 +228,13 @@ impl Pipeline {
         let confirmed = self.confirmed.get(source).copied().unwrap_or(-1);
         let metadata = self.mark(&source.topic).print();
         (offset > confirmed).then(|| Commit { source: source.clone(), offset, metadata })
+    }
+
+    /// A source's offset when it is given up; also one that is confirmed already, as the confirmation of a later commit
+    /// that moved it back may have got lost.
+    fn last_commit_of(&self, source: &TopicPartition) -> Option<Commit> {
+        let offset = self.sources.get(source)?.frontier.committable();
+        Some(Commit { source: source.clone(), offset, metadata: self.mark(&source.topic).print() })
     }
 
     /// What an offset of this topic's is committed under.
