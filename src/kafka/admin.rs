@@ -15,7 +15,7 @@ use rdkafka::consumer::{BaseConsumer, Consumer};
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 
 use super::client::{Connection, failed, is_away};
-use super::hearing::Hearing;
+use super::hearing::{Hearing, serve};
 use super::native::set_token;
 use crate::error::{Error, Kind, Result};
 
@@ -56,13 +56,7 @@ impl Admin {
 
     /// Gives the client the token that it asked for when it was made, where the brokers want one.
     async fn log_in(&self) -> Result<()> {
-        self.blocking(|client| {
-            if client.context().token()?.is_some() {
-                let _ = client.poll(Duration::ZERO);
-            }
-            Ok(())
-        })
-        .await
+        self.blocking(|client| client.context().log_in(client)).await
     }
 
     /// The id that the cluster was given when it was made.
@@ -71,7 +65,7 @@ impl Admin {
         let asked = self.blocking(move |client| {
             let none = KafkaError::MetadataFetch(RDKafkaErrorCode::OperationTimedOut);
             let ask = |step| client.client().fetch_cluster_id(step).ok_or_else(|| none.clone());
-            client.context().ask(limit, || serve(client), ask)
+            client.context().ask(client, limit, ask)
         });
         match asked.await {
             Ok(id) => Ok(id),
@@ -154,17 +148,12 @@ impl Admin {
     async fn away(&self) -> Error {
         let reason = self
             .blocking(|client| {
-                serve(client);
+                serve(client); // the events have waited for somebody to poll
                 client.context().reason()
             })
             .await;
         away(&self.brokers, self.limit, reason)
     }
-}
-
-/// The events have waited for somebody to poll. There are few: a broker that stays away is not news.
-fn serve(client: &BaseConsumer<Hearing>) {
-    while client.poll(Duration::from_millis(20)).is_some() {}
 }
 
 fn away(brokers: &str, limit: Duration, reason: Option<String>) -> Error {

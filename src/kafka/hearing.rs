@@ -11,17 +11,22 @@ use std::time::Duration;
 use rdkafka::ClientContext;
 use rdkafka::client::OAuthToken;
 use rdkafka::config::RDKafkaLogLevel;
-use rdkafka::consumer::ConsumerContext;
+use rdkafka::consumer::{BaseConsumer, ConsumerContext};
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 
 use tokio::time::Instant;
 
 use super::client::{Connection, is_away};
 use super::iam::{Token, Tokens};
-use crate::error::{self, Result};
+use crate::error::{self, Error, Kind, Result};
 
 /// How long librdkafka is left alone with a question before its events are looked at.
 const STEP: Duration = Duration::from_secs(1);
+
+/// Polls a consumer that reads nothing, for what it has to say. That is little: a broker that stays away is not news.
+pub(super) fn serve<C: ConsumerContext>(consumer: &BaseConsumer<C>) {
+    while consumer.poll(Duration::from_millis(20)).is_some() {}
+}
 
 /// The context of a client whose events nobody else reads.
 #[derive(Debug, Default)]
@@ -42,6 +47,15 @@ impl Hearing {
     /// A token where the connection wants one, so that what hinders it is told before a broker is asked. It blocks.
     pub(super) fn token(&self) -> Result<Option<Token>> {
         self.tokens.as_ref().map(Tokens::get).transpose()
+    }
+
+    /// Has a consumer log in, where the brokers want a token: it has asked for one, no broker is reached before it is given,
+    /// and a poll gives it. The consumer reads nothing yet.
+    pub(super) fn log_in<C: ConsumerContext>(&self, consumer: &BaseConsumer<C>) -> Result<()> {
+        if self.token()?.is_some() {
+            serve(consumer);
+        }
+        Ok(())
     }
 
     /// The answer to librdkafka's wish for a token.
@@ -68,13 +82,28 @@ impl Hearing {
         self.last.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
+    /// The failure of brokers that did not answer within `limit`.
+    pub(super) fn unreachable(&self, brokers: &str, limit: Duration, e: KafkaError) -> Error {
+        let error = Error::new(
+            Kind::Kafka,
+            "no broker answers: are they up, is the address right, and are security.protocol and the credentials what it \
+             wants?",
+        )
+        .with("brokers", brokers)
+        .with("tried for", format_args!("{} s at most", limit.as_secs()));
+        match self.reason() {
+            Some(reason) => error.because(reason),
+            None => error.because(e),
+        }
+    }
+
     /// Asks the brokers, in steps, for `limit` at most. They are not asked again when the last word was that they and
     /// this client do not understand each other: librdkafka would try on in silence, and it does not get better.
-    /// `serve` polls the client for its events.
-    pub(super) fn ask<T>(
+    /// The consumer reads nothing yet: what a poll of it gives are events.
+    pub(super) fn ask<T, C: ConsumerContext>(
         &self,
+        consumer: &BaseConsumer<C>,
         limit: Duration,
-        mut serve: impl FnMut(),
         mut ask: impl FnMut(Duration) -> Result<T, KafkaError>,
     ) -> Result<T, KafkaError> {
         let start = Instant::now();
@@ -82,7 +111,7 @@ impl Hearing {
             let rest = limit.saturating_sub(start.elapsed());
             let asked = ask(rest.min(STEP));
             let Err(e) = asked else { return asked };
-            serve();
+            serve(consumer);
             use RDKafkaErrorCode::{Authentication, SSL};
             let is_final = matches!(self.last(), Some((Some(Authentication | SSL), _)));
             if is_final || !is_away(&e) || rest <= STEP {

@@ -2,6 +2,7 @@
 //! that only looks, and the in-process cluster.
 
 pub mod admin;
+mod asking;
 pub mod client;
 pub mod cluster;
 mod hearing;

@@ -4,32 +4,20 @@
 //! committed. Of a group only its committed offsets are read. Every call blocks: it belongs on a thread of its own.
 
 use std::collections::BTreeMap;
-use std::time::Duration;
 
 use rdkafka::config::FromClientConfigAndContext;
 use rdkafka::consumer::{BaseConsumer, Consumer};
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::message::Message;
-use rdkafka::metadata::Metadata;
 use rdkafka::{Offset, TopicPartitionList};
 use tokio::time::Instant;
 
+use super::asking::{ANSWER, LOOK, POLL, READING, cluster_id, committed, topic_id, watermarks};
 use super::client::{Connection, failed};
 use super::hearing::Hearing;
-use super::native::{each_header, topic_id};
+use super::native::each_header;
 use super::records::{RecordSet, TopicPartition};
 use crate::error::{Error, Kind, Result};
-
-/// What the client has to say is waited for so long.
-const SERVE: Duration = Duration::from_millis(20);
-/// How long the first answer of a broker is waited for, any other answer, and the next record.
-const LOOK: Duration = Duration::from_secs(10);
-const ANSWER: Duration = Duration::from_secs(30);
-const POLL: Duration = Duration::from_millis(100);
-
-/// Records are handed over at so many, or at so many bytes.
-const SET_RECORDS: usize = 8192;
-const SET_BYTES: usize = 1 << 20;
 
 /// A reader of one cluster.
 pub struct Reader {
@@ -50,44 +38,26 @@ impl Reader {
     /// Makes the client; nothing is asked yet. The group is the one whose committed offsets can be read.
     pub fn new(connection: &Connection, group: &str) -> Result<Self> {
         let defaults = [("check.crcs", "true"), ("queued.max.messages.kbytes", "32768")];
-        let fixed = [
-            ("group.id", group),
-            ("enable.auto.commit", "false"),
-            ("enable.auto.offset.store", "false"),
-            ("enable.partition.eof", "true"),
-            ("auto.offset.reset", "error"),
-            ("isolation.level", "read_committed"), // as the ingest reads
-            ("allow.auto.create.topics", "false"), // who looks makes nothing
-        ];
+        // Who looks makes nothing.
+        let own = [("group.id", group), ("allow.auto.create.topics", "false")];
+        let fixed = [&own[..], &READING].concat();
         let config = connection.config(&defaults, &fixed)?;
         let consumer = BaseConsumer::from_config_and_context(&config, Hearing::of(connection))
             .map_err(|e| failed("cannot make a consumer", e))?;
         Ok(Self { consumer, brokers: connection.brokers.clone() })
     }
 
-    /// Where the brokers want a token, the client has asked for it, and is given it by a poll.
     fn log_in(&self) -> Result<()> {
-        if self.consumer.context().token()?.is_some() {
-            while self.consumer.poll(SERVE).is_some() {}
-        }
-        Ok(())
+        self.consumer.context().log_in(&self.consumer)
     }
 
     /// Looks a topic up; `None` where the cluster has none of that name.
     pub fn topic(&self, topic: &str) -> Result<Option<ReaderTopic>> {
         self.log_in()?;
-        let metadata = self.consumer.fetch_metadata(Some(topic), LOOK).map_err(|e| {
-            let error = Error::new(
-                Kind::Kafka,
-                "no broker answers: are they up, is the address right, and are security.protocol and the credentials \
-                 what it wants?",
-            )
-            .with("brokers", &self.brokers);
-            match self.consumer.context().reason() {
-                Some(reason) => error.because(reason),
-                None => error.because(e),
-            }
-        })?;
+        let hearing = self.consumer.context();
+        let metadata = hearing
+            .ask(&self.consumer, LOOK, |step| self.consumer.fetch_metadata(Some(topic), step))
+            .map_err(|e| hearing.unreachable(&self.brokers, LOOK, e))?;
         let Some(found) = metadata.topics().iter().find(|found| found.name() == topic) else {
             return Ok(None);
         };
@@ -102,10 +72,8 @@ impl Reader {
                     .because(code));
             }
         }
-        let cluster = self.consumer.client().fetch_cluster_id(ANSWER).ok_or_else(|| {
-            Error::new(Kind::Kafka, "the cluster does not tell its id: it must be Kafka 0.10.1 or later")
-        })?;
-        let topic_id = topic_id(self.consumer.client(), any_broker(&metadata), topic, ANSWER)
+        let cluster = cluster_id(&self.consumer)?;
+        let topic_id = topic_id(&self.consumer, &metadata, topic, ANSWER)
             .map_err(|e| failed("cannot read the topic's id", e).with("topic", topic))?;
         let mut partitions: Vec<i32> = found.partitions().iter().map(|partition| partition.id()).collect();
         partitions.sort_unstable();
@@ -114,30 +82,15 @@ impl Reader {
 
     /// The offsets that the group has committed, with their metadata.
     pub fn committed(&self, sources: &[TopicPartition]) -> Result<BTreeMap<TopicPartition, (i64, String)>> {
-        let mut list = TopicPartitionList::with_capacity(sources.len());
-        for source in sources {
-            list.add_partition(&source.topic, source.partition);
-        }
         self.log_in()?;
-        let told = |e| failed("cannot read the group's committed offsets", e);
-        let found = self.consumer.committed_offsets(list, ANSWER).map_err(told)?;
-        let mut committed = BTreeMap::new();
-        for element in found.elements() {
-            element.error().map_err(told)?;
-            if let Some(offset) = element.offset().to_raw().filter(|offset| *offset >= 0) {
-                let source = TopicPartition::new(element.topic(), element.partition());
-                committed.insert(source, (offset, element.metadata().to_owned()));
-            }
-        }
-        Ok(committed)
+        let committed = committed(&self.consumer, sources)?;
+        Ok(committed.into_iter().map(|commit| (commit.source, (commit.offset, commit.metadata))).collect())
     }
 
     /// The offsets at which a source begins and ends now.
     pub fn watermarks(&self, source: &TopicPartition) -> Result<(i64, i64)> {
         self.log_in()?; // a long walk may have outlasted the token
-        self.consumer
-            .fetch_watermarks(&source.topic, source.partition, ANSWER)
-            .map_err(|e| failed("cannot read a partition's watermarks", e).with("source", source))
+        watermarks(&self.consumer, source)
     }
 
     /// Reads a source's records of the offsets from `from` up to and without `to`, as far as there are any, in their order.
@@ -194,17 +147,12 @@ impl Reader {
             }
             set.push(message.offset(), message.timestamp().to_millis(), message.key(), message.payload());
             each_header(&message, |name, value| set.push_header(name, value));
-            if set.len() >= SET_RECORDS || set.bytes_len() >= SET_BYTES {
+            if set.is_full() {
                 each(&set)?;
                 set = RecordSet::new(source.clone(), 0);
             }
         }
     }
-}
-
-/// Those that metadata names are up.
-fn any_broker(metadata: &Metadata) -> i32 {
-    metadata.brokers().first().map_or(0, |broker| broker.id())
 }
 
 /// What the client gets over by itself is no error; all else is, as records could be passed over without a word.

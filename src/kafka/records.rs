@@ -3,6 +3,10 @@
 use std::fmt;
 use std::sync::Arc;
 
+/// A set is handed over at so many records, or at so many bytes.
+const SET_RECORDS: usize = 8192;
+const SET_BYTES: usize = 1 << 20;
+
 /// A topic's partition: a source. Cheap to clone.
 #[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct TopicPartition {
@@ -130,6 +134,11 @@ impl RecordSet {
 
     pub fn is_empty(&self) -> bool {
         self.records.is_empty()
+    }
+
+    /// Whether it is to be handed over before it grows.
+    pub fn is_full(&self) -> bool {
+        self.len() >= SET_RECORDS || self.bytes_len() >= SET_BYTES
     }
 
     /// Bytes of keys, values and headers.

@@ -28,32 +28,22 @@ use tokio::sync::mpsc;
 
 use self::poll::Poller;
 use self::rebalance::{Context, State};
+use super::asking::READING;
 use super::client::{Connection, failed};
 use super::hearing::Hearing;
 use super::records::{RecordSet, TopicPartition};
 use crate::error::{Error, Kind, Result};
 
-/// Records are handed over at so many, at so many bytes, or when the broker has no more at hand.
-const SET_RECORDS: usize = 8192;
-const SET_BYTES: usize = 1 << 20;
-/// Sets between the thread and the job: with `SET_BYTES`, 8 MiB.
+/// Sets between the thread and the job: of 1 MiB at most, 8 MiB.
 const SETS_AHEAD: usize = 8;
 /// How long a full channel is waited for before the consumer is paused: a pause throws away what was fetched ahead.
 const PATIENCE: Duration = Duration::from_millis(100);
-/// Answers of the broker (committed offsets, watermarks, a last commit).
-const ANSWER: Duration = Duration::from_secs(30);
 /// How long the job may take to answer a rebalance; below `max.poll.interval.ms` (300 s by default).
 pub const REPLY: Duration = Duration::from_secs(120);
-/// How long the first answer of a broker is waited for.
-const LOOK: Duration = Duration::from_secs(10);
 /// Questions between two commits.
 const SOON: Duration = Duration::from_secs(5);
-/// How long it is not asked again.
+/// How long brokers that did not answer which topic it is are not asked that again.
 const UNANSWERED: Duration = Duration::from_secs(10);
-const POLL: Duration = Duration::from_millis(100);
-/// How long brokers that are between two leaders are asked again, and the pause between.
-const ASK_AGAIN: Duration = Duration::from_secs(45);
-const ASK_PAUSE: Duration = Duration::from_millis(250);
 /// All sets that are open, of all partitions.
 const OPEN_BYTES: usize = 8 << 20;
 
@@ -250,16 +240,7 @@ fn consumer(connection: &Connection, group: &str, context: Context) -> Result<Ba
     if connection.properties.get("group.protocol").is_none_or(|p| p != "consumer") {
         defaults.push(("partition.assignment.strategy", "cooperative-sticky"));
     }
-    let fixed = [
-        ("group.id", group),
-        ("enable.auto.commit", "false"),
-        ("enable.auto.offset.store", "false"),
-        ("enable.partition.eof", "true"),
-        // An offset that is out of range is said, never skipped over.
-        ("auto.offset.reset", "error"),
-        // A record of an aborted transaction was never sent; and who reads under another level finds other records.
-        ("isolation.level", "read_committed"),
-    ];
+    let fixed = [&[("group.id", group)], &READING[..]].concat();
     let config = connection.config(&defaults, &fixed)?;
     BaseConsumer::from_config_and_context(&config, context)
         .map_err(|e| failed("cannot make a consumer", e).with("group", group))

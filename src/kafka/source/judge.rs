@@ -4,9 +4,9 @@ use rdkafka::consumer::Consumer;
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use tracing::warn;
 
-use super::ANSWER;
 use super::poll::{End, Poller};
 use crate::error::Error;
+use crate::kafka::asking::ANSWER;
 use crate::kafka::client::failed;
 
 impl Poller {

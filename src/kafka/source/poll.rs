@@ -8,23 +8,23 @@ use std::sync::atomic::Ordering;
 use std::sync::mpsc as std_mpsc;
 use std::time::Duration;
 
+use rdkafka::Offset;
 use rdkafka::consumer::{BaseConsumer, Consumer};
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::message::{BorrowedMessage, Message};
-use rdkafka::metadata::Metadata;
-use rdkafka::{Offset, TopicPartitionList};
 use tokio::sync::mpsc;
 use tokio::time::Instant;
 use tracing::debug;
 
-use super::rebalance::{Assigned, Context, commit_now, commits, offset_list, patiently, watermarks};
+use super::rebalance::{Assigned, Context, commit_now, offset_list};
 use super::{
-    ANSWER, Commit, Delivery, Found, Headering, LOOK, OPEN_BYTES, PATIENCE, POLL, SET_BYTES, SET_RECORDS,
-    SOON, SourceCommand, SourceEvent, SourceOptions, ToJob, UNANSWERED,
+    Commit, Delivery, Found, Headering, OPEN_BYTES, PATIENCE, SOON, SourceCommand, SourceEvent,
+    SourceOptions, ToJob, UNANSWERED,
 };
 use crate::error::{Error, Kind, Result};
+use crate::kafka::asking::{ANSWER, LOOK, POLL, cluster_id, committed, topic_id, watermarks};
 use crate::kafka::client::{failed, is_away};
-use crate::kafka::native::{commit, each_header, last_seen_end, topic_id};
+use crate::kafka::native::{commit, each_header, last_seen_end};
 use crate::kafka::records::{RecordSet, TopicPartition};
 
 /// What the thread owns.
@@ -171,7 +171,7 @@ impl Poller {
             SourceCommand::Stop(offsets) => Err(End::Stopped(offsets)),
             SourceCommand::Join => Ok(()),
             SourceCommand::GroupOffsets(sources) => {
-                let offsets = self.group_offsets(&sources);
+                let offsets = committed(&self.consumer, &sources);
                 self.say(SourceEvent::GroupOffsets { topic: self.options.topic.clone(), offsets })
             }
             SourceCommand::Watermark(source) => {
@@ -213,34 +213,13 @@ impl Poller {
         ends
     }
 
-    fn group_offsets(&self, sources: &[TopicPartition]) -> Result<Vec<Commit>> {
-        let mut list = TopicPartitionList::with_capacity(sources.len());
-        for source in sources {
-            list.add_partition(&source.topic, source.partition);
-        }
-        let committed = patiently(|| self.consumer.committed_offsets(list.clone(), ANSWER))
-            .map_err(|e| failed("cannot read the group's committed offsets", e))?;
-        Ok(commits(&committed)?.into_iter().filter(|commit| commit.offset >= 0).collect())
-    }
-
     /// Looks up the cluster and the topic, before the group is joined.
     fn look(&self) -> Result<Found> {
         let topic = &self.options.topic;
-        let unreachable = |e| {
-            let told = "no broker answers: are they up, is the address right, and are security.protocol and the credentials \
-                        what it wants?";
-            let error = Error::new(Kind::Kafka, told)
-                .with("brokers", &self.options.brokers)
-                .with("tried for", format_args!("{} s at most", LOOK.as_secs()));
-            match self.consumer.context().hearing.reason() {
-                Some(reason) => error.because(reason),
-                None => error.because(e),
-            }
-        };
-        // Nothing is assigned yet: what poll gives are errors only, which the hearing keeps.
-        let serve = || while self.consumer.poll(Duration::from_millis(20)).is_some() {};
-        let ask = |step| self.consumer.fetch_metadata(Some(topic), step);
-        let metadata = self.consumer.context().hearing.ask(LOOK, serve, ask).map_err(unreachable)?;
+        let hearing = &self.consumer.context().hearing;
+        let metadata = hearing
+            .ask(&self.consumer, LOOK, |step| self.consumer.fetch_metadata(Some(topic), step))
+            .map_err(|e| hearing.unreachable(&self.options.brokers, LOOK, e))?;
         let found = metadata.topics().iter().find(|t| t.name() == topic && t.error().is_none());
         let partitions =
             found.map(|t| t.partitions()).filter(|partitions| !partitions.is_empty()).ok_or_else(|| {
@@ -250,11 +229,8 @@ impl Poller {
                 )
                 .with("topic", topic)
             })?;
-        let cluster = self.consumer.client().fetch_cluster_id(ANSWER).ok_or_else(|| {
-            Error::new(Kind::Kafka, "the cluster does not tell its id: it must be Kafka 0.10.1 or later")
-        })?;
-        let topic_id = self
-            .find_topic_id(&metadata)
+        let cluster = cluster_id(&self.consumer)?;
+        let topic_id = topic_id(&self.consumer, &metadata, topic, SOON)
             .map_err(|e| failed("cannot read the topic's id", e).with("topic", topic))?;
         let mut ends = Vec::new();
         for partition in partitions {
@@ -267,12 +243,6 @@ impl Poller {
         Ok(Found { topic: topic.clone(), cluster, topic_id, ends })
     }
 
-    fn find_topic_id(&self, metadata: &Metadata) -> Result<Option<String>, KafkaError> {
-        // Those that metadata names are up.
-        let broker = metadata.brokers().first().map_or(0, |broker| broker.id());
-        topic_id(self.consumer.client(), broker, &self.options.topic, SOON)
-    }
-
     /// A topic that was deleted and made anew meanwhile is read on without a word, at an offset that means other
     /// records. Brokers that do not answer just now are no reason to end.
     pub(super) fn must_be_the_same_topic(&self) -> Result<(), End> {
@@ -281,7 +251,8 @@ impl Poller {
         if self.unanswered.get().is_some_and(|since| since.elapsed() < UNANSWERED) {
             return Ok(());
         }
-        let asked = self.consumer.fetch_metadata(Some(topic), SOON).and_then(|m| self.find_topic_id(&m));
+        let asked = self.consumer.fetch_metadata(Some(topic), SOON);
+        let asked = asked.and_then(|metadata| topic_id(&self.consumer, &metadata, topic, SOON));
         match (asked, &self.topic_id) {
             (Ok(Some(now)), Some(ours)) if now != *ours => Err(End::Failed(
                 Error::new(
@@ -304,10 +275,7 @@ impl Poller {
 
     /// Joins the group once the topic was found and the job is ready for it.
     fn join(&mut self) -> Result<(), End> {
-        if self.consumer.context().hearing.token().map_err(End::Failed)?.is_some() {
-            // The client has asked for it, and no broker is reached before it is given.
-            let _ = self.consumer.poll(Duration::ZERO);
-        }
+        self.consumer.context().hearing.log_in(&self.consumer).map_err(End::Failed)?;
         let found = self.look().map_err(End::Failed)?;
         self.topic_id = found.topic_id.clone();
         self.say(SourceEvent::Found(found))?;
@@ -459,9 +427,5 @@ fn copy(
     if headers == Headering::Copy {
         each_header(message, |name, value| set.push_header(name, value));
     }
-    if set.len() >= SET_RECORDS || set.bytes_len() >= SET_BYTES {
-        Polled::Full(partition)
-    } else {
-        Polled::Record
-    }
+    if set.is_full() { Polled::Full(partition) } else { Polled::Record }
 }

@@ -15,11 +15,11 @@ use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::types::RDKafkaRespErr;
 use rdkafka::{ClientContext, Offset, TopicPartitionList};
 use tokio::sync::mpsc;
-use tokio::time::Instant;
-use tracing::{debug, info};
+use tracing::info;
 
-use super::{ANSWER, ASK_AGAIN, ASK_PAUSE, Commit, Offer, REPLY, Reply, SourceEvent};
+use super::{Commit, Offer, REPLY, Reply, SourceEvent};
 use crate::error::{Error, Kind, Result};
+use crate::kafka::asking::{ANSWER, patiently, watermarks};
 use crate::kafka::client::failed;
 use crate::kafka::hearing::{Hearing, NoToken};
 use crate::kafka::records::TopicPartition;
@@ -98,42 +98,6 @@ impl ConsumerContext for Context {
 fn end_offset(reason: &str) -> Option<i64> {
     let (_, rest) = reason.split_once("end of partition at offset ")?;
     rest.split(' ').next()?.parse().ok()
-}
-
-/// Asks the brokers again while they are between two leaders or coordinators: what a rebalance meets when brokers are
-/// restarted one by one. librdkafka does not (it looks up the leader anew, and gives the error).
-pub(super) fn patiently<T>(mut ask: impl FnMut() -> Result<T, KafkaError>) -> Result<T, KafkaError> {
-    use RDKafkaErrorCode as Code;
-    let start = Instant::now();
-    loop {
-        match ask() {
-            Err(e)
-                if start.elapsed() < ASK_AGAIN
-                    && matches!(
-                        e.rdkafka_error_code(),
-                        Some(
-                            Code::NotLeaderForPartition
-                                | Code::LeaderNotAvailable
-                                | Code::ReplicaNotAvailable
-                                | Code::OffsetNotAvailable
-                                | Code::KafkaStorageError
-                                | Code::NotCoordinator
-                                | Code::CoordinatorNotAvailable
-                                | Code::CoordinatorLoadInProgress
-                                | Code::BrokerTransportFailure
-                                | Code::NetworkException
-                                | Code::UnstableOffsetCommit
-                                // What a partition without a leader is to librdkafka; it was in the metadata before.
-                                | Code::UnknownPartition
-                        )
-                    ) =>
-            {
-                debug!(error = %e, "asking again");
-                std::thread::park_timeout(ASK_PAUSE);
-            }
-            answered => return answered,
-        }
-    }
 }
 
 impl Context {
@@ -263,12 +227,6 @@ impl Context {
     }
 }
 
-/// The offsets at which a source begins and ends now.
-pub(super) fn watermarks(consumer: &BaseConsumer<Context>, source: &TopicPartition) -> Result<(i64, i64)> {
-    patiently(|| consumer.fetch_watermarks(&source.topic, source.partition, ANSWER))
-        .map_err(|e| failed("cannot read a partition's watermarks", e).with("source", source))
-}
-
 /// Commits and waits for the answer, which is an event as every commit's is. `again` says of a failure whether to try
 /// once more, and leaves out what is no longer ours to commit.
 pub(super) fn commit_now(
@@ -302,7 +260,7 @@ pub(super) fn offset_list(offsets: &[Commit]) -> Result<TopicPartitionList> {
     Ok(list)
 }
 
-pub(super) fn commits(list: &TopicPartitionList) -> Result<Vec<Commit>> {
+fn commits(list: &TopicPartitionList) -> Result<Vec<Commit>> {
     list.elements()
         .iter()
         .map(|element| {
