@@ -146,7 +146,7 @@ async fn job(args: &IngestArgs, settings: &Settings) -> Result<Job> {
     Ok(Job {
         connection,
         topics: ours.topics.clone(),
-        group: ours.group.clone().unwrap_or_else(|| format!("ticklake-{}", ddl.name)),
+        group: ours.group_of(&ddl.name),
         ddl,
         location: ours.location.clone(),
         stores,

@@ -37,9 +37,7 @@ pub fn run(args: &VerifyArgs, settings: &Settings) -> Result<()> {
         let records = match args.records {
             true => Some(Records {
                 connection: connection(settings)?,
-                group: (args.group.clone())
-                    .or_else(|| settings.ingest.group.clone())
-                    .unwrap_or_else(|| format!("ticklake-{}", args.name)),
+                group: args.group.clone().unwrap_or_else(|| settings.ingest.group_of(&args.name)),
             }),
             false => None,
         };

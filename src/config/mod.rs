@@ -214,6 +214,11 @@ impl S3 {
 }
 
 impl Ingest {
+    /// The consumer group of a table's jobs: the one that is set, or the table's own.
+    pub fn group_of(&self, table: &impl std::fmt::Display) -> String {
+        self.group.clone().unwrap_or_else(|| format!("ticklake-{table}"))
+    }
+
     pub fn limits(&self) -> Limits {
         Limits {
             flush_rows: self.flush_rows,

@@ -303,7 +303,7 @@ async fn begin(
         let committed = group_offsets(&found, sources, from_sources).await?;
         let ends = found.iter().flat_map(|found| &found.ends).map(|(source, _)| source);
         let takeover = Takeover::of_group(ends, &committed, job.from, mark);
-        takeover.check(&targets, job.source_epoch, &specs).await?;
+        takeover.check_links(&targets, job.source_epoch, &specs).await?;
     }
     let meter = Arc::new(Meter::default());
     // Both are looked at before one is made.

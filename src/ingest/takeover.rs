@@ -85,13 +85,26 @@ impl Takeover {
         if self.changed.is_empty() && self.anew.is_empty() {
             return Ok(());
         }
-        for (_, _, spec) in &self.changed {
-            retried("read the DDL of the last run", || specs.follow(spec)).await?;
-        }
         // One listing, however many come.
         let others = retried("read the table's DDLs", || specs.follow_all()).await?;
-        if !others {
+        match others || !self.changed.is_empty() {
+            true => self.check_links(targets, epoch, specs).await,
+            false => Ok(()),
+        }
+    }
+
+    /// The same for a table whose specs have been looked through already, and of which there are others.
+    pub async fn check_links(
+        &self,
+        targets: &[impl AsRef<Target>; 2],
+        epoch: u32,
+        specs: &Specs,
+    ) -> Result<()> {
+        if self.changed.is_empty() && self.anew.is_empty() {
             return Ok(());
+        }
+        for (_, _, spec) in &self.changed {
+            retried("read the DDL of the last run", || specs.follow(spec)).await?;
         }
         // Dear for a large table, and rare: its DDL has changed.
         for target in targets {

@@ -6,7 +6,7 @@ use std::time::Duration;
 use tokio::time::{Instant, sleep};
 
 use super::report::{Kind, Problem};
-use super::{Check, Holds, is_marker};
+use super::{Check, is_marker};
 use crate::catalog::{Condition, Op, Partition};
 use crate::error::Result;
 use crate::ingest::Target;
@@ -24,11 +24,12 @@ pub(super) enum Registered {
     Impossible(Partition),
 }
 
-/// The problems between a table's folder and the catalog. `found` was listed before.
+/// The problems between a table's folder and the catalog. `found` was listed before: the partitions that hold files, and
+/// how many links.
 pub(super) async fn compare(
     check: &Check,
     table: &Target,
-    found: &BTreeMap<PartitionKey, Holds>,
+    found: &BTreeMap<PartitionKey, usize>,
     was_ingested: bool,
 ) -> Result<Vec<Problem>> {
     // A table that nothing was ever written to has no sibling yet.
@@ -43,7 +44,7 @@ pub(super) async fn compare(
         let (kind, path, detail) = match registered {
             Registered::Here(key) => {
                 known.insert(key.clone());
-                if found.get(&key).is_some_and(|holds| holds.files) || has_files(table, &key).await? {
+                if found.contains_key(&key) || has_files(table, &key).await? {
                     continue;
                 }
                 (
@@ -62,8 +63,8 @@ pub(super) async fn compare(
         };
         problems.push(Problem::new(kind, &table.name, detail).in_partition(&path));
     }
-    let unknown = found.iter().filter(|(key, holds)| holds.links > 0 && !known.contains(*key));
-    let unknown = unknown.map(|(key, holds)| (key.clone(), holds.links)).collect();
+    let unknown = found.iter().filter(|(key, links)| **links > 0 && !known.contains(*key));
+    let unknown = unknown.map(|(key, links)| (key.clone(), *links)).collect();
     for (key, links) in still_missing(check, table, unknown).await? {
         let detail = format!("it has {links} link{}", if links == 1 { "" } else { "s" });
         let problem = Problem::new(Kind::UnregisteredPartition, &table.name, detail);

@@ -182,20 +182,13 @@ impl Tally {
     }
 }
 
-/// What a table's folder has of a partition.
-#[derive(Clone, Copy, Debug)]
-struct Holds {
-    links: usize,
-    files: bool,
-}
-
-/// Looks at each partition of a table, in the order of paths; those that hold a file.
+/// Looks at each partition of a table, in the order of paths; gives those that hold a file, and how many links.
 async fn look_at(
     check: &Check,
     side: Side,
     table: &Target,
     tally: &mut Tally,
-) -> Result<BTreeMap<PartitionKey, Holds>> {
+) -> Result<BTreeMap<PartitionKey, usize>> {
     let looks = walk(table, check.dates.as_ref()).map_ok(|found| async move {
         match found {
             Found::Partition(key) => chains::look(table, key).await.map(Ok),
@@ -208,8 +201,7 @@ async fn look_at(
         match looked {
             Ok(looked) => {
                 if looked.has_files {
-                    let holds = Holds { links: looked.links.len(), files: true };
-                    found.insert(looked.key.clone(), holds);
+                    found.insert(looked.key.clone(), looked.links.len());
                 }
                 tally.add(side, table, looked);
             }

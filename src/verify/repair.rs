@@ -51,8 +51,8 @@ pub async fn repair(check: &Check) -> Result<Repaired> {
         location: tables[0].folder.location().to_owned(),
         ..Repaired::default()
     };
-    // The ingest makes both tables, and then the id of their folder is there.
-    // Who may not make tables may register partitions.
+    // The ingest makes both tables, and then the id of their folder is there. Who may not make tables may register
+    // partitions.
     let is_lacking =
         tables[0].find_id().await?.is_some() && check.catalog.table(&tables[1].name).await?.is_none();
     if is_lacking && check.catalog.create_table(&tables[1].ddl).await? {

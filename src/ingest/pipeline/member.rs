@@ -224,10 +224,8 @@ impl Pipeline {
     /// A source's offset to commit, if it is beyond what is confirmed. One whose confirmation got lost is so asked for
     /// again, which changes nothing.
     fn commit_of(&self, source: &TopicPartition) -> Option<Commit> {
-        let offset = self.sources.get(source)?.frontier.committable();
         let confirmed = self.confirmed.get(source).copied().unwrap_or(-1);
-        let metadata = self.mark(&source.topic).print();
-        (offset > confirmed).then(|| Commit { source: source.clone(), offset, metadata })
+        self.last_commit_of(source).filter(|commit| commit.offset > confirmed)
     }
 
     /// A source's offset when it is given up; also one that is confirmed already, as the confirmation of a later commit
