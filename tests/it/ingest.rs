@@ -1,33 +1,18 @@
 //! The main job on the in-process cluster: records in, rows in SQL out, offsets committed.
 
-use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
 use tempfile::TempDir;
 use ticklake::catalog::{Catalog, LocalCatalog};
-use ticklake::ingest::{self, From, Job, Limits, Lost, Progress};
-use ticklake::kafka::{Cluster, Connection, Producer};
+use ticklake::ingest::{self, Job, Limits, Progress};
+use ticklake::kafka::Cluster;
 use ticklake::query::{self, Engine, Format, LocalEngine};
 use ticklake::store::{Durability, Stores};
 use ticklake::table::Ddl;
 use tokio::sync::watch;
 
-/// The example of the design: epoch milliseconds, exact money, `date=/symbol=`.
-const TICKS: &str = "
-    CREATE EXTERNAL TABLE `market`.`ticks` (
-      `ts` timestamp, `price` decimal(18,4), `size` bigint, `exchange` string, `seq` bigint
-    )
-    PARTITIONED BY (`date` string, `symbol` string)
-    STORED AS PARQUET
-    TBLPROPERTIES (
-      'ticklake.partition.date' = 'day(ts)',
-      'ticklake.partition.symbol' = 'identity(/symbol)',
-      'ticklake.format.ts' = 'epoch_ms',
-      'ticklake.sort' = 'ts'
-    )";
-/// 2026-11-22T14:30:00Z
-const NOON: i64 = 1_795_357_800_000;
+use crate::jobs::{self, NOON, TICKS, connection, end_of, files, run};
 
 /// A cluster, a catalog and a store of one test.
 struct Lake {
@@ -44,40 +29,16 @@ impl Lake {
         Self { cluster, catalog: Arc::new(catalog), dir }
     }
 
-    fn connection(&self) -> Connection {
-        let mut connection = self.cluster.connection();
-        // The in-process cluster forgets a member that has left only when its session is over.
-        connection.properties.insert("session.timeout.ms".into(), "6000".into());
-        connection
-    }
-
     fn table(&self) -> std::path::PathBuf {
         self.dir.path().join("lake/ticks")
     }
 
     fn job(&self) -> Job {
-        Job {
-            connection: self.connection(),
-            topics: vec!["ticks".into()],
-            group: "test".into(),
-            ddl: Ddl::parse(TICKS).unwrap(),
-            location: Some(self.table().to_str().unwrap().into()),
-            stores: Stores::new(Durability::NoFsync),
-            catalog: self.catalog.clone(),
-            from: From::Beginning,
-            lost: Lost::Stop,
-            until_end: true,
-            source_epoch: 0,
-            limits: Limits::default(),
-        }
+        jobs::job(connection(&self.cluster), "ticks", TICKS, &self.table(), self.catalog.clone())
     }
 
     async fn send(&self, values: impl IntoIterator<Item = String>) {
-        let producer = Producer::new(&self.connection(), "ticks").unwrap();
-        for value in values {
-            producer.send(None, value.as_bytes()).await.unwrap();
-        }
-        producer.flush(Duration::from_secs(30)).await.unwrap();
+        jobs::send(&self.cluster, "ticks", values).await;
     }
 
     async fn sql(&self, sql: &str) -> Vec<String> {
@@ -90,35 +51,11 @@ impl Lake {
     }
 }
 
-async fn run(job: Job) -> Progress {
-    let (_stop, stop) = watch::channel(false);
-    let (progress, _) = watch::channel(Progress::default());
-    ingest::run(job, stop, progress).await.unwrap()
-}
-
 fn tick(symbol: &str, seq: i64, price: &str) -> String {
     format!(
         r#"{{"symbol":"{symbol}","ts":{},"price":{price},"size":100,"exchange":"Q","seq":{seq}}}"#,
         NOON + seq
     )
-}
-
-fn files(folder: &Path) -> Vec<String> {
-    let mut files: Vec<String> =
-        walk(folder).iter().map(|p| p.strip_prefix(folder).unwrap().display().to_string()).collect();
-    files.retain(|f| f.ends_with(".parquet"));
-    files.sort();
-    files
-}
-
-fn walk(folder: &Path) -> Vec<std::path::PathBuf> {
-    let Ok(entries) = std::fs::read_dir(folder) else { return Vec::new() };
-    entries
-        .flat_map(|entry| {
-            let path = entry.unwrap().path();
-            if path.is_dir() { walk(&path) } else { vec![path] }
-        })
-        .collect()
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -193,10 +130,8 @@ async fn a_changed_ddl_is_refused_also_where_the_offsets_are_lost() {
 
     let monthly = Ddl::parse(&TICKS.replace("day(ts)", "month(ts)")).unwrap();
     for group in ["test", "another"] {
-        let (_stop, stop) = watch::channel(false);
-        let (progress, _) = watch::channel(Progress::default());
         let job = Job { group: group.into(), ddl: monthly.clone(), ..lake.job() };
-        let e = ingest::run(job, stop, progress).await.unwrap_err();
+        let e = end_of(job).await.unwrap_err();
         assert!(e.to_string().contains("another DDL"), "{group}: {e}");
     }
     // What was refused is not remembered: the table's own DDL goes on, also without offsets.
@@ -321,10 +256,7 @@ async fn a_daemon_seals_by_age_and_stops_clean() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_topic_that_is_not_there_is_said() {
     let lake = Lake::new(1);
-    let (_stop, stop) = watch::channel(false);
-    let (progress, _) = watch::channel(Progress::default());
-    let e =
-        ingest::run(Job { topics: vec!["tikcs".into()], ..lake.job() }, stop, progress).await.unwrap_err();
+    let e = end_of(Job { topics: vec!["tikcs".into()], ..lake.job() }).await.unwrap_err();
     let text = ticklake::error::chain(&e);
     assert!(text.contains("topic") && text.contains("tikcs"), "{text}");
 }
@@ -344,9 +276,7 @@ async fn another_cluster_is_refused_until_a_new_epoch_begins() {
 
     let moved = Lake { cluster: Cluster::start(&[("ticks", 1)]).unwrap(), ..lake };
     moved.send((10..20).map(|seq| tick("AAPL", seq, "1.5"))).await;
-    let (_stop, stop) = watch::channel(false);
-    let (progress, _) = watch::channel(Progress::default());
-    let e = ingest::run(moved.job(), stop, progress).await.unwrap_err();
+    let e = end_of(moved.job()).await.unwrap_err();
     assert!(e.to_string().contains("source_epoch"), "{e}");
 
     run(Job { source_epoch: 1, ..moved.job() }).await;
@@ -427,9 +357,7 @@ async fn jobs_that_cannot_be_are_refused_before_they_begin() {
 
 /// The chain of the error that a job ends with.
 async fn refused(job: Job) -> String {
-    let (_stop, stop) = watch::channel(false);
-    let (progress, _) = watch::channel(Progress::default());
-    ticklake::error::chain(&ingest::run(job, stop, progress).await.unwrap_err())
+    ticklake::error::chain(&end_of(job).await.unwrap_err())
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -442,9 +370,7 @@ async fn a_group_of_another_table_is_refused() {
         location: Some(lake.dir.path().join("lake/others").to_str().unwrap().into()),
         ..lake.job()
     };
-    let (_stop, stop) = watch::channel(false);
-    let (progress, _) = watch::channel(Progress::default());
-    let error = ingest::run(other, stop, progress).await.unwrap_err().to_string();
+    let error = end_of(other).await.unwrap_err().to_string();
     assert!(
         error.contains("give each table a --group of its own") && error.contains("market.ticks"),
         "{error}"

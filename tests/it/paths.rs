@@ -2,19 +2,19 @@
 
 use std::collections::BTreeSet;
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::Arc;
-use std::time::Duration;
 
 use tempfile::TempDir;
 use ticklake::catalog::{Catalog, LocalCatalog};
 use ticklake::error::Kind;
-use ticklake::ingest::{self, From, Job, Limits, Lost, Progress};
-use ticklake::kafka::{Cluster, Producer};
+use ticklake::ingest::Progress;
+use ticklake::kafka::Cluster;
 use ticklake::query::{self, Engine, Format, LocalEngine};
 use ticklake::store::{Durability, Stores};
 use ticklake::table::{Ddl, TableName};
-use tokio::sync::watch;
+
+use crate::jobs;
 
 const DDL: &str = "
     CREATE EXTERNAL TABLE market.ticks (seq bigint, kept string) PARTITIONED BY (symbol string) STORED AS PARQUET
@@ -106,22 +106,8 @@ impl Lake {
     }
 
     async fn ingest(&self, topic: &str) -> Result<Progress, ticklake::error::Error> {
-        let job = Job {
-            connection: self.cluster.connection(),
-            topics: vec![topic.to_owned()],
-            group: "test".into(),
-            ddl: Ddl::parse(DDL).unwrap(),
-            location: Some(self.folder().to_str().unwrap().into()),
-            stores: Stores::new(Durability::NoFsync),
-            catalog: self.catalog.clone(),
-            from: From::Beginning,
-            lost: Lost::Stop,
-            until_end: true,
-            source_epoch: 0,
-            limits: Limits::default(),
-        };
-        let (_stop, stop) = watch::channel(false);
-        ingest::run(job, stop, watch::channel(Progress::default()).0).await
+        let job = jobs::job(self.cluster.connection(), topic, DDL, &self.folder(), self.catalog.clone());
+        jobs::end_of(job).await
     }
 
     async fn sql(&self, sql: &str) -> Vec<serde_json::Value> {
@@ -134,28 +120,8 @@ impl Lake {
 }
 
 async fn send(cluster: &Cluster, topic: &str, symbols: &[String]) {
-    let producer = Producer::new(&cluster.connection(), topic).unwrap();
-    for (seq, symbol) in symbols.iter().enumerate() {
-        let record = serde_json::json!({ "symbol": symbol, "seq": seq }).to_string();
-        producer.send(None, record.as_bytes()).await.unwrap();
-    }
-    producer.flush(Duration::from_secs(30)).await.unwrap();
-}
-
-/// All files below a folder, relative to it.
-fn files(folder: &Path) -> Vec<PathBuf> {
-    let mut found = Vec::new();
-    let mut open = vec![folder.to_owned()];
-    while let Some(path) = open.pop() {
-        for entry in fs::read_dir(&path).unwrap() {
-            let path = entry.unwrap().path();
-            match path.is_dir() {
-                true => open.push(path),
-                false => found.push(path.strip_prefix(folder).unwrap().to_owned()),
-            }
-        }
-    }
-    found
+    let record = |(seq, symbol)| serde_json::json!({ "symbol": symbol, "seq": seq }).to_string();
+    jobs::send(cluster, topic, symbols.iter().enumerate().map(record)).await;
 }
 
 fn texts(rows: &[serde_json::Value], name: &str) -> BTreeSet<String> {
@@ -171,8 +137,7 @@ async fn symbols_that_climb_stay_in_the_tables_folder_and_come_back_as_they_are(
     let done = lake.ingest("ticks").await.unwrap();
     assert_eq!((done.rows, done.rejected), (kept.len() as u64, rejected.len() as u64));
 
-    for file in files(lake.home.path()) {
-        let text = file.to_str().unwrap();
+    for text in jobs::walk(lake.home.path()) {
         let parts: Vec<&str> = text.split('/').collect();
         let is_of_catalog = parts.len() == 1 && text.starts_with("catalog.db");
         let is_of_table =

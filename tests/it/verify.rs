@@ -11,7 +11,8 @@ use std::fs;
 use ticklake::catalog::Partition;
 use ticklake::verify::Kind;
 
-use self::lake::{AAPL, Copy, TICKS, sound};
+use self::lake::{AAPL, Copy, sound};
+use crate::jobs::TICKS;
 
 /// Rejected rows, several sources and links, null partitions and odd symbols: nothing is wrong with them.
 #[tokio::test(flavor = "multi_thread")]

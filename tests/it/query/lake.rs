@@ -1,20 +1,11 @@
 //! A lake for one test: a folder on the disk, a catalog, and what is read of it.
 
 use std::collections::BTreeMap;
-use std::fmt;
-use std::ops::Range;
 use std::sync::{Arc, Mutex};
 
 use arrow::array::{ArrayRef, RecordBatch};
-use async_trait::async_trait;
-use bytes::Bytes;
-use futures::stream::BoxStream;
-use object_store::local::LocalFileSystem;
+use object_store::ListResult;
 use object_store::path::Path;
-use object_store::{
-    CopyOptions, GetOptions, GetResult, ListResult, MultipartUpload, ObjectMeta, ObjectStore,
-    PutMultipartOptions, PutOptions, PutPayload, PutResult, Result as StoreResult,
-};
 use parquet::arrow::ArrowWriter;
 use parquet::file::properties::WriterProperties;
 use tempfile::TempDir;
@@ -23,12 +14,14 @@ use ticklake::query::{Engine, Format, Limits, LocalEngine, print};
 use ticklake::store::{Durability, Folder, Stores};
 use ticklake::table::{Ddl, PartitionKey, TableName};
 
+use crate::tapped::{Tap, Tapped};
+
 pub struct Lake {
     pub disk: TempDir,
     pub catalog: Arc<dyn Catalog>,
     pub stores: Stores,
     pub engine: LocalEngine,
-    pub watch: Arc<Watch>,
+    pub watch: Arc<Tapped<Watch>>,
 }
 
 impl Lake {
@@ -39,7 +32,7 @@ impl Lake {
     pub fn with_limits(limits: &Limits) -> Self {
         let disk = tempfile::tempdir().unwrap();
         let catalog: Arc<dyn Catalog> = Arc::new(LocalCatalog::open(disk.path().join("catalog")).unwrap());
-        let watch = Arc::new(Watch::default());
+        let watch = Arc::new(Tapped::new(Watch::default()));
         // The scheme `watched` is the disk too, under its eyes.
         let stores = Stores::new(Durability::NoFsync).with_store("watched", watch.clone());
         let engine = LocalEngine::new(catalog.clone(), stores.clone(), limits).unwrap();
@@ -112,12 +105,9 @@ pub async fn write(folder: &Folder, name: &str, columns: &[(&str, ArrayRef)], gr
     folder.create(name, writer.into_inner().unwrap().into()).await.unwrap();
 }
 
-/// The local disk, and what was read of it.
+/// What was read of the disk.
 #[derive(Debug, Default)]
-pub struct Watch {
-    disk: LocalFileSystem,
-    seen: Mutex<Seen>,
-}
+pub struct Watch(Mutex<Seen>);
 
 #[derive(Clone, Debug, Default)]
 pub struct Seen {
@@ -130,66 +120,21 @@ pub struct Seen {
 impl Watch {
     /// What was seen since the last call.
     pub fn take(&self) -> Seen {
-        let mut seen = std::mem::take(&mut *self.seen.lock().unwrap());
+        let mut seen = std::mem::take(&mut *self.0.lock().unwrap());
         seen.listed.sort();
         seen
     }
-
-    fn read(&self, location: &Path, bytes: u64) {
-        let folder = location.parts().rev().nth(1).unwrap().as_ref().to_owned();
-        *self.seen.lock().unwrap().read.entry(folder).or_default() += bytes;
-    }
 }
 
-impl fmt::Display for Watch {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.disk.fmt(f)
-    }
-}
-
-#[async_trait]
-impl ObjectStore for Watch {
-    async fn put_opts(&self, at: &Path, payload: PutPayload, options: PutOptions) -> StoreResult<PutResult> {
-        self.disk.put_opts(at, payload, options).await
+impl Tap for Watch {
+    fn read(&self, at: &Path, bytes: u64) {
+        let folder = at.parts().rev().nth(1).unwrap().as_ref().to_owned();
+        *self.0.lock().unwrap().read.entry(folder).or_default() += bytes;
     }
 
-    async fn put_multipart_opts(
-        &self,
-        at: &Path,
-        options: PutMultipartOptions,
-    ) -> StoreResult<Box<dyn MultipartUpload>> {
-        self.disk.put_multipart_opts(at, options).await
-    }
-
-    async fn get_opts(&self, at: &Path, options: GetOptions) -> StoreResult<GetResult> {
-        let got = self.disk.get_opts(at, options).await?;
-        self.read(at, got.range.end - got.range.start);
-        Ok(got)
-    }
-
-    async fn get_ranges(&self, at: &Path, ranges: &[Range<u64>]) -> StoreResult<Vec<Bytes>> {
-        self.read(at, ranges.iter().map(|range| range.end - range.start).sum());
-        self.disk.get_ranges(at, ranges).await
-    }
-
-    fn delete_stream(
-        &self,
-        at: BoxStream<'static, StoreResult<Path>>,
-    ) -> BoxStream<'static, StoreResult<Path>> {
-        self.disk.delete_stream(at)
-    }
-
-    fn list(&self, prefix: Option<&Path>) -> BoxStream<'static, StoreResult<ObjectMeta>> {
-        self.disk.list(prefix)
-    }
-
-    async fn list_with_delimiter(&self, prefix: Option<&Path>) -> StoreResult<ListResult> {
-        let folder = prefix.and_then(Path::filename).unwrap_or_default().to_owned();
-        self.seen.lock().unwrap().listed.push(folder);
-        self.disk.list_with_delimiter(prefix).await
-    }
-
-    async fn copy_opts(&self, from: &Path, to: &Path, options: CopyOptions) -> StoreResult<()> {
-        self.disk.copy_opts(from, to, options).await
+    fn listed(&self, folder: Option<&Path>, listed: ListResult) -> ListResult {
+        let folder = folder.and_then(Path::filename).unwrap_or_default().to_owned();
+        self.0.lock().unwrap().listed.push(folder);
+        listed
     }
 }

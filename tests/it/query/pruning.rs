@@ -57,10 +57,10 @@ async fn only_the_partitions_of_the_filter_are_listed_and_opened() {
         ("NOT (date < '2026-11-23') AND symbol > 'MSFT'", &[33]),
     ];
     for (filter, sizes) in cases {
-        lake.watch.take();
+        lake.watch.tap.take();
         let rows = lake.csv(&format!("SELECT size FROM market.ticks WHERE {filter} ORDER BY size")).await;
         assert_eq!(rows[1..], sizes.iter().map(i64::to_string).collect::<Vec<_>>(), "{filter}");
-        let seen = lake.watch.take();
+        let seen = lake.watch.tap.take();
         assert_eq!(seen.listed.len(), sizes.len(), "{filter}: {seen:?}");
         let symbols: std::collections::HashSet<i64> = sizes.iter().map(|size| size % 10).collect();
         assert_eq!(seen.read.len(), symbols.len(), "{filter}: {seen:?}");
@@ -84,10 +84,10 @@ async fn a_filter_on_both_kinds_of_columns_prunes_by_its_half() {
         ("date = '2026-11-22' AND random() < 2 AND symbol = 'AAPL'", 1, &["20"]),
     ];
     for (filter, listed, sizes) in cases {
-        lake.watch.take();
+        lake.watch.tap.take();
         let rows = lake.csv(&format!("SELECT size FROM market.ticks WHERE {filter} ORDER BY size")).await;
         assert_eq!(rows[1..], **sizes, "{filter}");
-        assert_eq!(lake.watch.take().listed.len(), *listed, "{filter}");
+        assert_eq!(lake.watch.tap.take().listed.len(), *listed, "{filter}");
     }
 }
 
@@ -95,9 +95,9 @@ async fn a_filter_on_both_kinds_of_columns_prunes_by_its_half() {
 async fn planning_opens_no_file() {
     let lake = Lake::new();
     grid(&lake).await;
-    lake.watch.take();
+    lake.watch.tap.take();
     lake.csv("EXPLAIN SELECT * FROM market.ticks WHERE date = '2026-11-22' AND size > 3").await;
-    let seen = lake.watch.take();
+    let seen = lake.watch.tap.take();
     assert_eq!((seen.listed.len(), seen.read.len()), (5, 0), "{seen:?}");
 }
 
@@ -114,17 +114,17 @@ async fn a_few_rows_need_a_few_folders() {
         }
     }
     for (filter, limit, opened) in [("true", 15, 4), ("symbol > 'S009'", 10, 1), ("date <> ''", 0, 0)] {
-        lake.watch.take();
+        lake.watch.tap.take();
         let rows = lake.csv(&format!("SELECT * FROM market.ticks WHERE {filter} LIMIT {limit}")).await;
         assert_eq!(rows.len(), limit + 1, "{filter}");
-        let seen = lake.watch.take();
+        let seen = lake.watch.tap.take();
         assert!(seen.listed.len() < 50, "{filter}: {} folders", seen.listed.len());
         assert_eq!(seen.read.len(), opened, "{filter}: {seen:?}");
     }
     // The filter on a file's column is not the table's to answer: all are needed.
-    lake.watch.take();
+    lake.watch.tap.take();
     assert_eq!(lake.csv("SELECT * FROM market.ticks WHERE size = 1 LIMIT 1").await.len(), 2);
-    assert_eq!(lake.watch.take().listed.len(), 200);
+    assert_eq!(lake.watch.tap.take().listed.len(), 200);
 }
 
 #[tokio::test]
@@ -151,10 +151,10 @@ async fn row_groups_are_left_out_by_the_statistics_of_a_time() {
     let file_bytes = folder.size("k.parquet").await.unwrap().unwrap();
 
     let read = async |filter: &str| {
-        lake.watch.take();
+        lake.watch.tap.take();
         let sql = format!("SELECT count(*), count(noise + more) FROM market.ticks WHERE {filter}");
         let rows = lake.csv(&sql).await;
-        let bytes: u64 = lake.watch.take().read.values().sum();
+        let bytes: u64 = lake.watch.tap.take().read.values().sum();
         (rows[1].clone(), bytes)
     };
     let (rows, all_bytes) = read("noise IS NOT NULL").await;

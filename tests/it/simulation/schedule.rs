@@ -427,9 +427,7 @@ impl World {
         }
         self.faults.count("table: a column added after a crash");
         self.faults.foresee(&["the last run under another DDL was cut off", "was written under another DDL"]);
-        self.writers.drain(..).for_each(|writer| writer.process.abort());
-        self.broker.state().holders.clear();
-        sleep(LATE).await;
+        self.kill_all().await;
         self.version = Version::Wider;
         self.shelf.alter(&feed::ddl(Version::Wider));
         self.start();
@@ -442,9 +440,7 @@ impl World {
         }
         if self.lake.truth().specs == 1 {
             self.faults.count("table: the column was refused");
-            self.writers.drain(..).for_each(|writer| writer.process.abort());
-            self.broker.state().holders.clear();
-            sleep(LATE).await; // its DDL may be on the wire
+            self.kill_all().await; // its DDL may be on the wire
         }
         if self.lake.truth().specs == 1 {
             self.version = Version::First;
@@ -583,6 +579,13 @@ impl World {
             }
             self.throw_out(writer.id);
         }
+    }
+
+    /// Ends every process at once, and lets what they had sent land.
+    async fn kill_all(&mut self) {
+        self.writers.drain(..).for_each(|writer| writer.process.abort());
+        self.broker.state().holders.clear();
+        sleep(LATE).await;
     }
 
     /// One clean writer brings the table to the topic's end.

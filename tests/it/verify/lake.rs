@@ -1,6 +1,6 @@
 //! The sound table, and copies of it to damage.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::HashMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -14,27 +14,15 @@ use parquet::file::properties::WriterProperties;
 use sha2::{Digest, Sha256};
 use tempfile::TempDir;
 use ticklake::catalog::{Catalog, LocalCatalog, Partition};
-use ticklake::ingest::{self, From, Job, Limits, Lost, Progress};
-use ticklake::kafka::{Cluster, Producer};
+use ticklake::ingest::{self, Job, Progress};
+use ticklake::kafka::Cluster;
 use ticklake::store::{Durability, Stores};
 use ticklake::table::{Ddl, TableName};
 use ticklake::verify::{self, Check, Records, Report};
 use tokio::sync::{OnceCell, watch};
 
-pub const TICKS: &str = "
-    CREATE EXTERNAL TABLE `market`.`ticks` (
-      `ts` timestamp, `price` decimal(18,4), `size` bigint, `exchange` string, `seq` bigint
-    )
-    PARTITIONED BY (`date` string, `symbol` string)
-    STORED AS PARQUET
-    TBLPROPERTIES (
-      'ticklake.partition.date' = 'day(ts)',
-      'ticklake.partition.symbol' = 'identity(/symbol)',
-      'ticklake.format.ts' = 'epoch_ms',
-      'ticklake.sort' = 'ts'
-    )";
-/// 2026-11-22T14:30:00Z
-const NOON: i64 = 1_795_357_800_000;
+use crate::jobs::{self, NOON, TICKS, connection, files, run, send, walk};
+
 /// The group whose last run committed all.
 pub const GROUP: &str = "last";
 /// A partition of three links of the source `ticks-0`, of five rows each.
@@ -106,38 +94,9 @@ pub fn tick(symbol: &str, seq: i64) -> String {
     tick.to_string()
 }
 
-pub async fn send(cluster: &Cluster, topic: &str, values: impl IntoIterator<Item = String>) {
-    let producer = Producer::new(&cluster.connection(), topic).unwrap();
-    for value in values {
-        producer.send(None, value.as_bytes()).await.unwrap();
-    }
-    producer.flush(Duration::from_secs(30)).await.unwrap();
-}
-
 pub fn job(cluster: &Cluster, dir: &Path, catalog: Arc<dyn Catalog>, topic: &str, group: &str) -> Job {
-    let mut connection = cluster.connection();
-    // The in-process cluster forgets a member that has left only when its session is over.
-    connection.properties.insert("session.timeout.ms".into(), "6000".into());
-    Job {
-        connection,
-        topics: vec![topic.into()],
-        group: group.into(),
-        ddl: Ddl::parse(TICKS).unwrap(),
-        location: Some(dir.join("ticks").to_str().unwrap().into()),
-        stores: Stores::new(Durability::NoFsync),
-        catalog,
-        from: From::Beginning,
-        lost: Lost::Stop,
-        until_end: true,
-        source_epoch: 0,
-        limits: Limits::default(),
-    }
-}
-
-pub async fn run(job: Job) -> Progress {
-    let (_stop, stop) = watch::channel(false);
-    let (progress, _) = watch::channel(Progress::default());
-    ingest::run(job, stop, progress).await.unwrap()
+    let job = jobs::job(connection(cluster), topic, TICKS, &dir.join("ticks"), catalog);
+    Job { group: group.into(), ..job }
 }
 
 /// A copy of the sound table, with a catalog of its own.
@@ -303,14 +262,7 @@ impl Copy {
     }
 
     pub fn check(&self) -> Check {
-        Check {
-            table: name("market.ticks"),
-            catalog: self.catalog.clone(),
-            stores: Stores::new(Durability::NoFsync),
-            dates: None,
-            records: None,
-            patience: Duration::ZERO,
-        }
+        check(self.catalog.clone(), None)
     }
 
     pub async fn verify(&self) -> Report {
@@ -325,6 +277,18 @@ impl Copy {
     pub async fn verify_records(&self) -> Report {
         let records = Records { connection: sound().await.cluster.connection(), group: GROUP.into() };
         verify::verify(&Check { records: Some(records), ..self.check() }).await.unwrap()
+    }
+}
+
+/// A check of the table, without patience.
+pub fn check(catalog: Arc<dyn Catalog>, records: Option<Records>) -> Check {
+    Check {
+        table: name("market.ticks"),
+        catalog,
+        stores: Stores::new(Durability::NoFsync),
+        dates: None,
+        records,
+        patience: Duration::ZERO,
     }
 }
 
@@ -355,14 +319,8 @@ pub async fn while_a_job_runs(each: impl Fn(Report)) {
     let (progress, mut seen) = watch::channel(Progress::default());
     let running = tokio::spawn(ingest::run(job, stopped, progress));
     let records = Records { connection: cluster.connection(), group: GROUP.into() };
-    let check = Check {
-        table: name("market.ticks"),
-        catalog,
-        stores,
-        dates: None,
-        records: Some(records),
-        patience: Duration::from_secs(30),
-    };
+    let patience = Duration::from_secs(30);
+    let check = Check { stores, patience, ..check(catalog, Some(records)) };
     let mut checks = 0;
     for round in 0..20 {
         // New partitions all the while, and old ones that go on.
@@ -380,29 +338,6 @@ pub async fn while_a_job_runs(each: impl Fn(Report)) {
     stop.send(true).unwrap();
     running.await.unwrap().unwrap();
     each(verify::verify(&check).await.unwrap());
-}
-
-fn files(folder: &Path) -> Vec<String> {
-    walk(folder).into_iter().filter(|file| file.ends_with(".parquet")).collect()
-}
-
-/// Paths of files below a folder, in order.
-pub fn walk(folder: &Path) -> Vec<String> {
-    let mut found = BTreeMap::new();
-    let mut open = vec![folder.to_owned()];
-    while let Some(path) = open.pop() {
-        for entry in fs::read_dir(&path).unwrap() {
-            let path = entry.unwrap().path();
-            match path.is_dir() {
-                true => open.push(path),
-                false => {
-                    let name = path.strip_prefix(folder).unwrap().to_str().unwrap().to_owned();
-                    found.insert(name, ());
-                }
-            }
-        }
-    }
-    found.into_keys().collect()
 }
 
 /// The sum of a footer's texts, in the order that the writer has them in.

@@ -6,11 +6,11 @@ use tempfile::TempDir;
 use ticklake::catalog::{Catalog, LocalCatalog};
 use ticklake::ingest::{From, Job};
 use ticklake::kafka::Cluster;
-use ticklake::store::{Durability, Stores};
 use ticklake::table::Ddl;
 use ticklake::verify::{self, Check, Kind, Records};
 
-use super::lake::{AAPL, Copy, GROUP, TICKS, job, name, run, said, send, sound, tick};
+use super::lake::{AAPL, Copy, GROUP, check, job, name, said, sound, tick};
+use crate::jobs::{TICKS, run, send};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_sound_table_has_the_rows_of_its_records() {
@@ -111,15 +111,8 @@ async fn records_count_by_the_ddl_that_they_were_read_under() {
     send(&cluster, "ticks", (10..15).map(|seq| venue("5", seq)).chain([venue(r#""no number""#, 15)])).await;
     let added = Ddl::parse(&TICKS.replace("`seq` bigint", "`seq` bigint, `venue` bigint")).unwrap();
     run(Job { ddl: added, ..job(&cluster, dir.path(), catalog.clone(), "ticks", GROUP) }).await;
-    let check = Check {
-        table: name("market.ticks"),
-        catalog,
-        stores: Stores::new(Durability::NoFsync),
-        dates: None,
-        records: Some(Records { connection: cluster.connection(), group: GROUP.into() }),
-        patience: std::time::Duration::ZERO,
-    };
-    let report = verify::verify(&check).await.unwrap();
+    let records = Records { connection: cluster.connection(), group: GROUP.into() };
+    let report = verify::verify(&check(catalog, Some(records))).await.unwrap();
     assert_eq!(report.problems, []);
     let [source] = &report.sources[..] else { panic!("{:?}", report.sources) };
     assert_eq!((report.checked.rows, source.links), (17, 4));
@@ -134,15 +127,8 @@ async fn records_that_were_skipped_are_not_missing() {
     let catalog: Arc<dyn Catalog> = Arc::new(LocalCatalog::open(dir.path().join("catalog.db")).unwrap());
     send(&cluster, "ticks", (0..20).map(|seq| tick("AAPL", seq))).await;
     run(Job { from: From::Offset(15), ..job(&cluster, dir.path(), catalog.clone(), "ticks", GROUP) }).await;
-    let check = Check {
-        table: name("market.ticks"),
-        catalog,
-        stores: Stores::new(Durability::NoFsync),
-        dates: None,
-        records: Some(Records { connection: cluster.connection(), group: GROUP.into() }),
-        patience: std::time::Duration::ZERO,
-    };
-    let report = verify::verify(&check).await.unwrap();
+    let records = Records { connection: cluster.connection(), group: GROUP.into() };
+    let report = verify::verify(&check(catalog, Some(records))).await.unwrap();
     assert_eq!(report.problems, []);
     assert_eq!(report.checked.rows, 5);
     let gaps: Vec<_> = report.gaps.iter().map(|gap| (gap.topic.as_str(), gap.from, gap.to)).collect();

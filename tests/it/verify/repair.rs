@@ -3,7 +3,8 @@
 use ticklake::catalog::Partition;
 use ticklake::verify::{self, Kind};
 
-use super::lake::{Copy, name, walk};
+use super::lake::{Copy, name};
+use crate::jobs::walk;
 
 #[tokio::test(flavor = "multi_thread")]
 async fn what_is_missing_is_registered_and_nothing_is_deleted() {

@@ -1,19 +1,11 @@
 //! A writer at work, held at the moments at which a check could take what is on its way for a problem.
 
-use std::fmt;
-use std::ops::Range;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use async_trait::async_trait;
-use bytes::Bytes;
-use futures::stream::BoxStream;
-use object_store::local::LocalFileSystem;
+use object_store::ListResult;
 use object_store::path::Path;
-use object_store::{
-    CopyOptions, GetOptions, GetResult, ListResult, MultipartUpload, ObjectMeta, ObjectStore,
-    PutMultipartOptions, PutOptions, PutPayload, PutResult, Result as StoreResult,
-};
 use ticklake::catalog::{Catalog, Condition, Partition, Registered};
 use ticklake::error::Result;
 use ticklake::store::{Durability, Stores};
@@ -21,20 +13,18 @@ use ticklake::table::{Ddl, TableName};
 use ticklake::verify::{self, Check, Report};
 
 use super::lake::{AAPL, Copy, said};
+use crate::tapped::{Tap, Tapped};
 
-/// The local disk, whose first list with a certain name in it does not have it yet.
+/// Leaves a name out of the first list that has it.
 #[derive(Debug)]
-struct Late {
-    disk: LocalFileSystem,
-    name: Mutex<Option<String>>,
-}
+struct Late(Mutex<Option<String>>);
 
 /// Checks a copy while a file or a folder comes.
 async fn verify_while_comes(copy: &Copy, name: &str) -> Report {
-    let late = Arc::new(Late { disk: LocalFileSystem::new(), name: Mutex::new(Some(name.to_owned())) });
+    let late = Arc::new(Tapped::new(Late(Mutex::new(Some(name.to_owned())))));
     let stores = Stores::new(Durability::NoFsync).with_store("late", late.clone());
     let report = verify::verify(&Check { stores, ..copy.check() }).await.unwrap();
-    assert_eq!(*late.name.lock().unwrap(), None, "it was left out of a list");
+    assert_eq!(*late.tap.0.lock().unwrap(), None, "it was left out of a list");
     report
 }
 
@@ -124,48 +114,9 @@ impl Catalog for Slow {
     }
 }
 
-impl fmt::Display for Late {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.disk.fmt(f)
-    }
-}
-
-#[async_trait]
-impl ObjectStore for Late {
-    async fn put_opts(&self, at: &Path, payload: PutPayload, options: PutOptions) -> StoreResult<PutResult> {
-        self.disk.put_opts(at, payload, options).await
-    }
-
-    async fn put_multipart_opts(
-        &self,
-        at: &Path,
-        options: PutMultipartOptions,
-    ) -> StoreResult<Box<dyn MultipartUpload>> {
-        self.disk.put_multipart_opts(at, options).await
-    }
-
-    async fn get_opts(&self, at: &Path, options: GetOptions) -> StoreResult<GetResult> {
-        self.disk.get_opts(at, options).await
-    }
-
-    async fn get_ranges(&self, at: &Path, ranges: &[Range<u64>]) -> StoreResult<Vec<Bytes>> {
-        self.disk.get_ranges(at, ranges).await
-    }
-
-    fn delete_stream(
-        &self,
-        at: BoxStream<'static, StoreResult<Path>>,
-    ) -> BoxStream<'static, StoreResult<Path>> {
-        self.disk.delete_stream(at)
-    }
-
-    fn list(&self, prefix: Option<&Path>) -> BoxStream<'static, StoreResult<ObjectMeta>> {
-        self.disk.list(prefix)
-    }
-
-    async fn list_with_delimiter(&self, prefix: Option<&Path>) -> StoreResult<ListResult> {
-        let mut listed = self.disk.list_with_delimiter(prefix).await?;
-        let mut name = self.name.lock().unwrap();
+impl Tap for Late {
+    fn listed(&self, _: Option<&Path>, mut listed: ListResult) -> ListResult {
+        let mut name = self.0.lock().unwrap();
         let late = |path: &Path| path.filename().is_some_and(|found| name.as_deref() == Some(found));
         let before = listed.objects.len() + listed.common_prefixes.len();
         listed.objects.retain(|object| !late(&object.location));
@@ -173,10 +124,6 @@ impl ObjectStore for Late {
         if listed.objects.len() + listed.common_prefixes.len() < before {
             *name = None;
         }
-        Ok(listed)
-    }
-
-    async fn copy_opts(&self, from: &Path, to: &Path, options: CopyOptions) -> StoreResult<()> {
-        self.disk.copy_opts(from, to, options).await
+        listed
     }
 }

@@ -1,0 +1,96 @@
+//! What tests of the main job share: the table, a job on the in-process cluster, records into it, files out of it.
+
+use std::fs;
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use ticklake::catalog::Catalog;
+use ticklake::ingest::{self, From, Job, Limits, Lost, Progress};
+use ticklake::kafka::{Cluster, Connection, Producer};
+use ticklake::store::{Durability, Stores};
+use ticklake::table::Ddl;
+use tokio::sync::watch;
+
+/// The example of the design: epoch milliseconds, exact money, `date=/symbol=`.
+pub const TICKS: &str = "
+    CREATE EXTERNAL TABLE `market`.`ticks` (
+      `ts` timestamp, `price` decimal(18,4), `size` bigint, `exchange` string, `seq` bigint
+    )
+    PARTITIONED BY (`date` string, `symbol` string)
+    STORED AS PARQUET
+    TBLPROPERTIES (
+      'ticklake.partition.date' = 'day(ts)',
+      'ticklake.partition.symbol' = 'identity(/symbol)',
+      'ticklake.format.ts' = 'epoch_ms',
+      'ticklake.sort' = 'ts'
+    )";
+/// 2026-11-22T14:30:00Z
+pub const NOON: i64 = 1_795_357_800_000;
+
+/// A cluster's connection for jobs that follow each other in a group.
+pub fn connection(cluster: &Cluster) -> Connection {
+    let mut connection = cluster.connection();
+    // The in-process cluster forgets a member that has left only when its session is over.
+    connection.properties.insert("session.timeout.ms".into(), "6000".into());
+    connection
+}
+
+/// A batch of one topic into a folder.
+pub fn job(connection: Connection, topic: &str, ddl: &str, folder: &Path, catalog: Arc<dyn Catalog>) -> Job {
+    Job {
+        connection,
+        topics: vec![topic.to_owned()],
+        group: "test".into(),
+        ddl: Ddl::parse(ddl).unwrap(),
+        location: Some(folder.to_str().unwrap().into()),
+        stores: Stores::new(Durability::NoFsync),
+        catalog,
+        from: From::Beginning,
+        lost: Lost::Stop,
+        until_end: true,
+        source_epoch: 0,
+        limits: Limits::default(),
+    }
+}
+
+/// How a job ends that nobody stops.
+pub async fn end_of(job: Job) -> Result<Progress, ticklake::Error> {
+    let (_stop, stop) = watch::channel(false);
+    let (progress, _) = watch::channel(Progress::default());
+    ingest::run(job, stop, progress).await
+}
+
+pub async fn run(job: Job) -> Progress {
+    end_of(job).await.unwrap()
+}
+
+pub async fn send(cluster: &Cluster, topic: &str, values: impl IntoIterator<Item = String>) {
+    let producer = Producer::new(&connection(cluster), topic).unwrap();
+    for value in values {
+        producer.send(None, value.as_bytes()).await.unwrap();
+    }
+    producer.flush(Duration::from_secs(30)).await.unwrap();
+}
+
+/// All files below a folder, by their paths in it, in order; none where it is not there.
+pub fn walk(folder: &Path) -> Vec<String> {
+    let mut found = Vec::new();
+    let mut open = vec![folder.to_owned()];
+    while let Some(path) = open.pop() {
+        for entry in fs::read_dir(&path).into_iter().flatten() {
+            let path = entry.unwrap().path();
+            match path.is_dir() {
+                true => open.push(path),
+                false => found.push(path.strip_prefix(folder).unwrap().to_str().unwrap().to_owned()),
+            }
+        }
+    }
+    found.sort();
+    found
+}
+
+/// The Parquet files among them.
+pub fn files(folder: &Path) -> Vec<String> {
+    walk(folder).into_iter().filter(|file| file.ends_with(".parquet")).collect()
+}

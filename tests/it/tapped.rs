@@ -1,0 +1,85 @@
+//! The local disk with somebody beside it, who sees what is read and listed and may change what a list says.
+
+use std::fmt;
+use std::ops::Range;
+
+use async_trait::async_trait;
+use bytes::Bytes;
+use futures::stream::BoxStream;
+use object_store::local::LocalFileSystem;
+use object_store::path::Path;
+use object_store::{
+    CopyOptions, GetOptions, GetResult, ListResult, MultipartUpload, ObjectMeta, ObjectStore,
+    PutMultipartOptions, PutOptions, PutPayload, PutResult, Result,
+};
+
+pub trait Tap: fmt::Debug + Send + Sync + 'static {
+    /// So many bytes of a file are read.
+    fn read(&self, _at: &Path, _bytes: u64) {}
+
+    /// What the list of one folder says.
+    fn listed(&self, _folder: Option<&Path>, listed: ListResult) -> ListResult {
+        listed
+    }
+}
+
+#[derive(Debug, Default)]
+pub struct Tapped<T> {
+    disk: LocalFileSystem,
+    pub tap: T,
+}
+
+impl<T> Tapped<T> {
+    pub fn new(tap: T) -> Self {
+        Self { disk: LocalFileSystem::new(), tap }
+    }
+}
+
+impl<T> fmt::Display for Tapped<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.disk.fmt(f)
+    }
+}
+
+#[async_trait]
+impl<T: Tap> ObjectStore for Tapped<T> {
+    async fn put_opts(&self, at: &Path, payload: PutPayload, options: PutOptions) -> Result<PutResult> {
+        self.disk.put_opts(at, payload, options).await
+    }
+
+    async fn put_multipart_opts(
+        &self,
+        at: &Path,
+        options: PutMultipartOptions,
+    ) -> Result<Box<dyn MultipartUpload>> {
+        self.disk.put_multipart_opts(at, options).await
+    }
+
+    async fn get_opts(&self, at: &Path, options: GetOptions) -> Result<GetResult> {
+        let got = self.disk.get_opts(at, options).await?;
+        self.tap.read(at, got.range.end - got.range.start);
+        Ok(got)
+    }
+
+    async fn get_ranges(&self, at: &Path, ranges: &[Range<u64>]) -> Result<Vec<Bytes>> {
+        self.tap.read(at, ranges.iter().map(|range| range.end - range.start).sum());
+        self.disk.get_ranges(at, ranges).await
+    }
+
+    fn delete_stream(&self, at: BoxStream<'static, Result<Path>>) -> BoxStream<'static, Result<Path>> {
+        self.disk.delete_stream(at)
+    }
+
+    fn list(&self, prefix: Option<&Path>) -> BoxStream<'static, Result<ObjectMeta>> {
+        self.disk.list(prefix)
+    }
+
+    async fn list_with_delimiter(&self, prefix: Option<&Path>) -> Result<ListResult> {
+        let listed = self.disk.list_with_delimiter(prefix).await?;
+        Ok(self.tap.listed(prefix, listed))
+    }
+
+    async fn copy_opts(&self, from: &Path, to: &Path, options: CopyOptions) -> Result<()> {
+        self.disk.copy_opts(from, to, options).await
+    }
+}
