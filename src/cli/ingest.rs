@@ -44,7 +44,7 @@ pub struct IngestArgs {
     /// Where retention has removed records before they were read: stop, or skip them and note the gap [default: stop]
     #[arg(long, value_name = "stop|skip")]
     lost_records: Option<String>,
-    /// Begins new chains of files, for a topic made anew under its old name [default: 0]
+    /// Begins new chains of files for topics made anew under their old names [default: 0]
     #[arg(long, value_name = "N")]
     source_epoch: Option<String>,
     /// Stop at the end of the topics as they are now

@@ -10,7 +10,6 @@ use tokio::task::JoinSet;
 use tokio::time::Instant;
 
 use super::buffer::{Buffers, ChainId, SealCause, Side};
-use super::chain::ChainSource;
 use super::origin::Origin;
 use super::progress::Meter;
 use super::register::Waiting;
@@ -48,7 +47,6 @@ pub(super) struct Flights {
     targets: [Arc<Target>; 2],
     origin: Arc<Origin>,
     specs: Arc<Specs>,
-    epoch: u32,
     writes: Arc<Semaphore>,
     meter: Arc<Meter>,
     flying: JoinSet<Flight>,
@@ -65,7 +63,6 @@ impl Flights {
         targets: [Arc<Target>; 2],
         origin: Arc<Origin>,
         specs: Arc<Specs>,
-        epoch: u32,
         at_once: usize,
         meter: Arc<Meter>,
     ) -> Self {
@@ -75,7 +72,6 @@ impl Flights {
             targets,
             origin,
             specs,
-            epoch,
             writes,
             meter,
             flying: JoinSet::new(),
@@ -126,7 +122,7 @@ impl Flights {
         let seal = Seal {
             target: self.targets[side as usize].clone(),
             partition: partition.clone(),
-            chain: ChainSource { source: chain.source.clone(), epoch: self.epoch },
+            chain: self.origin.chain(&chain.source),
             rows,
             source_start: at.start,
             end: at.end,

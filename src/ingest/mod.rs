@@ -103,7 +103,7 @@ pub struct Job {
     pub lost: Lost,
     /// Stop at the end that was found at the start.
     pub until_end: bool,
-    /// Above 0 it begins new chains: for a topic made anew under an old name.
+    /// Above 0 it begins new chains for topics made anew under an old name; those that are still the same go on.
     pub source_epoch: u32,
     pub limits: Limits,
 }
@@ -287,23 +287,24 @@ async fn begin(
     #[expect(clippy::disallowed_methods, reason = "it names this run in the footers, and decides nothing")]
     let writer = format!("{:032x}", rand::random::<u128>());
     let lake = retried_at_start("open the table's folder", || targets[0].id(&writer)).await?;
+    let mut topics = HashMap::new();
     for found in &found {
-        retried_at_start("note the topic", || admit(&targets[0].folder, found, job.source_epoch)).await?;
+        let admit = || admit(&targets[0].folder, found, job.source_epoch);
+        topics.insert(found.topic.clone(), retried_at_start("note the topic", admit).await?);
     }
     let specs = Arc::new(Specs::new(&targets[0].folder, &job.ddl, spec)?);
     let origin = Arc::new(Origin {
         cluster: found.first().map(|found| found.cluster.clone()).unwrap_or_default(),
-        topic_ids: found.iter().filter_map(|f| Some((f.topic.clone(), f.topic_id.clone()?))).collect(),
+        topics,
         spec: specs.hash().to_owned(),
         writer,
     });
     if retried_at_start("read the table's DDLs", || specs.follow_all()).await? {
-        let mark =
-            |source: &TopicPartition| origin.mark(&targets[0].name, &lake, &source.topic, job.source_epoch);
+        let mark = |source: &TopicPartition| origin.mark(&targets[0].name, &lake, source);
         let committed = group_offsets(&found, sources, from_sources).await?;
         let ends = found.iter().flat_map(|found| &found.ends).map(|(source, _)| source);
         let takeover = Takeover::of_group(ends, &committed, job.from, mark);
-        takeover.check_links(&targets, job.source_epoch, &specs).await?;
+        takeover.check_links(&targets, &origin, &specs).await?;
     }
     let meter = Arc::new(Meter::default());
     // Both are looked at before one is made.
@@ -329,7 +330,6 @@ async fn begin(
         origin,
         lake,
         specs,
-        epoch: job.source_epoch,
         from: job.from,
         lost: job.lost,
         until_end: job.until_end,

@@ -12,7 +12,7 @@ use serde::{Deserialize, Serialize};
 use super::chain::{ChainSource, Footer};
 use super::start::CommitMark;
 use crate::error::{Error, Kind, Result};
-use crate::kafka::Found;
+use crate::kafka::{Found, TopicPartition};
 use crate::store::Folder;
 use crate::table::TableName;
 
@@ -35,25 +35,38 @@ pub(crate) struct Gap {
 #[derive(Clone, Debug)]
 pub(super) struct Origin {
     pub cluster: String,
-    /// By topic; empty where the broker gives topics no ids.
-    pub topic_ids: HashMap<String, String>,
+    pub topics: HashMap<String, Topic>,
     pub spec: String,
     pub writer: String,
 }
 
+/// A topic as this run reads it.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Topic {
+    /// Empty where the broker gives topics no ids.
+    pub id: String,
+    pub epoch: u32,
+}
+
 impl Origin {
     pub fn topic_id(&self, topic: &str) -> &str {
-        self.topic_ids.get(topic).map_or("", String::as_str)
+        self.topics.get(topic).map_or("", |topic| &topic.id)
     }
 
-    /// What an offset of a topic's is committed under: for a table, whose folder has an id.
-    pub fn mark(&self, table: &TableName, lake: &str, topic: &str, epoch: u32) -> CommitMark {
+    /// The chains that a source's rows belong to.
+    pub fn chain(&self, source: &TopicPartition) -> ChainSource {
+        let epoch = self.topics.get(&*source.topic).map_or(0, |topic| topic.epoch);
+        ChainSource { source: source.clone(), epoch }
+    }
+
+    /// What an offset of a source is committed under: for a table, whose folder has an id.
+    pub fn mark(&self, table: &TableName, lake: &str, source: &TopicPartition) -> CommitMark {
         CommitMark {
             lake: lake.to_owned(),
             table: table.to_string(),
             cluster: self.cluster.clone(),
-            topic_id: self.topic_id(topic).to_owned(),
-            epoch,
+            topic_id: self.topic_id(&source.topic).to_owned(),
+            epoch: self.chain(source).epoch,
             spec: self.spec.clone(),
         }
     }
@@ -79,12 +92,14 @@ pub(crate) struct Note {
     pub topic_id: String,
 }
 
-/// Takes a topic's note, or leaves one where there is none yet. A topic that is another than the noted one is refused.
-pub(super) async fn admit(table: &Folder, found: &Found, epoch: u32) -> Result<()> {
+/// Takes a topic's note, or leaves one where there is none yet, and says how the topic is read. One that is another than
+/// the noted one is refused. `epoch`: where no earlier one has read this very topic, which goes on under its own.
+pub(super) async fn admit(table: &Folder, found: &Found, epoch: u32) -> Result<Topic> {
     let folder = table.folder(NOTES)?;
-    if epoch > 0 {
-        must_not_be_read_yet(&folder, found, epoch).await?;
-    }
+    let epoch = match epoch {
+        0 => 0,
+        _ => read_before(&folder, found, epoch).await?.unwrap_or(epoch),
+    };
     let name = format!("{}.json", ChainSource::topic_name(&found.topic, epoch));
     let ours = Note {
         topic: found.topic.clone(),
@@ -102,13 +117,16 @@ pub(super) async fn admit(table: &Folder, found: &Found, epoch: u32) -> Result<(
     };
     let theirs: Note = serde_json::from_slice(&text).map_err(|e| damaged().because(e))?;
     must_be_same(&theirs.cluster, &ours.cluster, &theirs.topic_id, &ours.topic_id)
-        .map_err(|e| e.with("topic", &found.topic).with("noted in", at()))
+        .map_err(|e| e.with("topic", &found.topic).with("noted in", at()))?;
+    Ok(Topic { id: ours.topic_id, epoch })
 }
 
-/// A new epoch of the topic that an earlier one has read would write each of its rows again.
-async fn must_not_be_read_yet(notes: &Folder, found: &Found, epoch: u32) -> Result<()> {
-    let Some(topic_id) = &found.topic_id else { return Ok(()) };
+/// The epoch, below the one that is asked for, that has read this very topic: a new one would write each of its rows
+/// again. (Of a job's topics one may be made anew, and the others not.)
+async fn read_before(notes: &Folder, found: &Found, epoch: u32) -> Result<Option<u32>> {
+    let Some(topic_id) = &found.topic_id else { return Ok(None) };
     let of_topic = ChainSource::topic_name(&found.topic, 0);
+    let mut before = None;
     for entry in notes.list().await? {
         if !entry.name.starts_with(&of_topic) {
             continue;
@@ -119,15 +137,12 @@ async fn must_not_be_read_yet(notes: &Folder, found: &Found, epoch: u32) -> Resu
             let Note { topic, epoch: before, cluster, topic_id: theirs } = note;
             *before < epoch && *topic == found.topic && *cluster == found.cluster && theirs == topic_id
         };
-        if let Some(note) = note.filter(is_it) {
-            return Err(Error::usage(format!(
-                "the topic is the very one that epoch {} has read: epoch {epoch} would write each of its rows again",
-                note.epoch
-            ))
-            .with("topic", &found.topic));
-        }
+        before = before.max(note.filter(is_it).map(|note| note.epoch));
     }
-    Ok(())
+    if let Some(before) = before {
+        tracing::info!(topic = found.topic, epoch = before, "goes on under the epoch that has read it before");
+    }
+    Ok(before)
 }
 
 /// Whether two ids may be one topic's: where one is not known (empty), nothing speaks against it.

@@ -55,7 +55,6 @@ pub(super) struct Plan {
     pub origin: Arc<Origin>,
     /// The id of the table's folder.
     pub lake: String,
-    pub epoch: u32,
     pub from: super::From,
     pub lost: super::Lost,
     pub until_end: bool,
@@ -140,7 +139,6 @@ impl Pipeline {
                 plan.targets.clone(),
                 plan.origin.clone(),
                 plan.specs.clone(),
-                plan.epoch,
                 plan.limits.writes,
                 plan.meter.clone(),
             ),

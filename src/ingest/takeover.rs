@@ -14,6 +14,7 @@ use futures::{FutureExt, StreamExt, TryStreamExt};
 use super::From;
 use super::chain::{ChainSource, Footer};
 use super::footer::read_footer;
+use super::origin::Origin;
 use super::retry::retried;
 use super::specs::Specs;
 use super::start::{CommitMark, Start};
@@ -81,14 +82,19 @@ impl Takeover {
     }
 
     /// Refuses a spec that could give records another fate than the one that they have.
-    pub async fn check(&self, targets: &[impl AsRef<Target>; 2], epoch: u32, specs: &Specs) -> Result<()> {
+    pub async fn check(
+        &self,
+        targets: &[impl AsRef<Target>; 2],
+        origin: &Origin,
+        specs: &Specs,
+    ) -> Result<()> {
         if self.changed.is_empty() && self.anew.is_empty() {
             return Ok(());
         }
         // One listing, however many come.
         let others = retried("read the table's DDLs", || specs.follow_all()).await?;
         match others || !self.changed.is_empty() {
-            true => self.check_links(targets, epoch, specs).await,
+            true => self.check_links(targets, origin, specs).await,
             false => Ok(()),
         }
     }
@@ -97,7 +103,7 @@ impl Takeover {
     pub async fn check_links(
         &self,
         targets: &[impl AsRef<Target>; 2],
-        epoch: u32,
+        origin: &Origin,
         specs: &Specs,
     ) -> Result<()> {
         if self.changed.is_empty() && self.anew.is_empty() {
@@ -111,12 +117,12 @@ impl Takeover {
             let target = target.as_ref();
             let entries = retried("list the table's files", || target.folder.list_below()).await?;
             for (source, from, spec) in &self.changed {
-                if reads_again(target, source, epoch, *from, &entries, specs).await? {
+                if reads_again(target, origin.chain(source), *from, &entries, specs).await? {
                     return Err(specs.cut_off(spec));
                 }
             }
             for (source, from) in &self.anew {
-                if reads_again(target, source, epoch, *from, &entries, specs).await? {
+                if reads_again(target, origin.chain(source), *from, &entries, specs).await? {
                     return Err(specs.refuse_again(source));
                 }
             }
@@ -130,13 +136,11 @@ impl Takeover {
 /// is of another spec only where these are.
 async fn reads_again(
     target: &Target,
-    source: &TopicPartition,
-    epoch: u32,
+    chain: ChainSource,
     from: i64,
     entries: &[Entry],
     specs: &Specs,
 ) -> Result<bool> {
-    let chain = ChainSource { source: source.clone(), epoch };
     let mut folders: BTreeMap<&str, (Option<i64>, Option<i64>)> = BTreeMap::new();
     for (folder, name) in entries.iter().filter_map(|entry| entry.name.rsplit_once('/')) {
         let Some(start) = chain.parse(name) else { continue };

@@ -11,7 +11,6 @@ use super::{Leaving, Pipeline, Plan, SourceState};
 use crate::error::{Error, Kind, Result};
 use crate::ingest::Lost;
 use crate::ingest::buffer::SealCause;
-use crate::ingest::chain::ChainSource;
 use crate::ingest::frontier::Frontier;
 use crate::ingest::origin::{GAPS, Gap};
 use crate::ingest::retry::retried;
@@ -31,15 +30,15 @@ impl Pipeline {
         let planned: Vec<(Offer, Start)> = offers
             .into_iter()
             .map(|offer| {
-                let start = start(&offer, self.plan.from, &self.mark(&offer.source.topic));
+                let start = start(&offer, self.plan.from, &self.mark(&offer.source));
                 (offer, start)
             })
             .collect();
         for (offer, _) in &planned {
             self.must_be_our_group(offer)?;
         }
-        let Plan { targets, specs, epoch, .. } = &self.plan;
-        Takeover::of_assignment(&planned, specs.hash()).check(targets, *epoch, specs).await?;
+        let Plan { targets, specs, origin, .. } = &self.plan;
+        Takeover::of_assignment(&planned, specs.hash()).check(targets, origin, specs).await?;
         for (offer, start) in planned {
             match &start {
                 Start::Committed { offset, .. } if *offset > offer.high_watermark => {
@@ -117,13 +116,13 @@ impl Pipeline {
         why: &str,
     ) -> Result<()> {
         warn!(%source, from, to, why, "records are passed over, and will not be in the table");
-        let chain = ChainSource { source: source.clone(), epoch: self.plan.epoch };
+        let chain = self.plan.origin.chain(source);
         // By both ends: a range may begin where another one did, or end there.
         let name = chain.link_name(from).replace(".parquet", &format!("-{to:020}.json"));
         let note = Gap {
             topic: source.topic.to_string(),
             partition: source.partition,
-            epoch: self.plan.epoch,
+            epoch: chain.epoch,
             from,
             to,
             cluster: self.plan.origin.cluster.clone(),
@@ -232,13 +231,13 @@ impl Pipeline {
     /// that moved it back may have got lost.
     fn last_commit_of(&self, source: &TopicPartition) -> Option<Commit> {
         let offset = self.sources.get(source)?.frontier.committable();
-        Some(Commit { source: source.clone(), offset, metadata: self.mark(&source.topic).print() })
+        Some(Commit { source: source.clone(), offset, metadata: self.mark(source).print() })
     }
 
-    /// What an offset of this topic's is committed under.
-    pub(super) fn mark(&self, topic: &str) -> CommitMark {
-        let Plan { origin, targets, lake, epoch, .. } = &self.plan;
-        origin.mark(&targets[0].name, lake, topic, *epoch)
+    /// What an offset of this source's is committed under.
+    pub(super) fn mark(&self, source: &TopicPartition) -> CommitMark {
+        let Plan { origin, targets, lake, .. } = &self.plan;
+        origin.mark(&targets[0].name, lake, source)
     }
 
     /// A batch is at its end when every source that held records is read to there, by this member or by another,
@@ -267,7 +266,7 @@ impl Pipeline {
     /// What another member has brought to its end is no longer waited for.
     pub(super) fn note_others(&mut self, offsets: &[Commit]) {
         for commit in offsets {
-            let mark = self.mark(&commit.source.topic);
+            let mark = self.mark(&commit.source);
             let ours = CommitMark::parse(&commit.metadata)
                 .is_some_and(|theirs| mark.trusts(&theirs) && mark.spec == theirs.spec);
             let done = self.plan.ends.get(&commit.source).is_some_and(|end| commit.offset >= *end);
