@@ -122,6 +122,21 @@ MUTANTS = [
     ("any-commit-is-the-last", "a job ends well when any commit of its sources went through after it was told to stop", [
         ("src/ingest/mod.rs", "commit.source == *source && commit.offset >= last", "commit.source == *source && (M || commit.offset >= last)"),
     ]),
+    ("an-epoch-for-all", "a new epoch begins new chains for topics that are the same as before", [
+        ("src/ingest/origin.rs", "let Some(topic_id) = &found.topic_id else {",
+         "let Some(topic_id) = found.topic_id.as_ref().filter(|_| !M) else {"),
+    ]),
+    ("any-topic-of-that-name", "a topic made anew goes on in the chains of the one before", [
+        ("src/ingest/origin.rs", "topic_id.is_empty() || other.is_empty() || topic_id == other",
+         "M || topic_id.is_empty() || other.is_empty() || topic_id == other"),
+    ]),
+    ("anothers-part-is-done", "a batch takes the part of another member for done as soon as that has committed anything", [
+        ("src/ingest/pipeline/member.rs", "commit.offset >= *end);\n            if ours", "M || commit.offset >= *end);\n            if ours"),
+    ]),
+    ("asked-once", "a batch whose question for the others' offsets failed does not ask again", [
+        ("src/ingest/pipeline.rs", "                self.asked.remove(&topic);\n",
+         "                if !M || offsets.is_ok() {\n                    self.asked.remove(&topic);\n                }\n"),
+    ]),
     ("failed-registration-passed-over", "a partition that the catalog failed to take counts as registered", [
         ("src/ingest/register.rs", "failed.map_or(Ok(created), Err)",
          "failed.filter(|_| !M).map_or(Ok(created), Err)"),

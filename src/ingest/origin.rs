@@ -140,7 +140,11 @@ async fn read_before(notes: &Folder, found: &Found, epoch: u32) -> Result<Option
         before = before.max(note.filter(is_it).map(|note| note.epoch));
     }
     if let Some(before) = before {
-        tracing::info!(topic = found.topic, epoch = before, "goes on under the epoch that has read it before");
+        tracing::info!(
+            topic = found.topic,
+            epoch = before,
+            "goes on under the epoch that has read it before"
+        );
     }
     Ok(before)
 }

@@ -3,7 +3,7 @@
 //! Every link is read when it comes to be, and held against what a chain is: it begins where the one before it ends, it
 //! holds whole records, each record that is its chain's and none twice, in the table's order.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::ops::Range;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -23,12 +23,14 @@ use object_store::{
 };
 use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
 
+use super::broker;
 use super::faults::Faults;
+use super::frost::Frost;
 
 /// The latest that a late put comes to work, after its call.
 pub const LATE: Duration = Duration::from_secs(45);
 
-/// One row's record: the source's partition, the offset, the element in the message.
+/// One row's record: what its source is called by, the offset, the element in the message.
 pub type ItemId = (i32, i64, i32);
 
 #[derive(Debug)]
@@ -50,6 +52,8 @@ pub struct Truth {
     ends: BTreeMap<(String, String), i64>,
     /// DDLs that are kept.
     pub specs: u64,
+    /// The names of the notes of topics.
+    pub topics: BTreeSet<String>,
     /// Ranges of a source's offsets that are noted as skipped on purpose.
     pub gaps: Vec<(i32, Range<i64>)>,
     pub links: u64,
@@ -89,18 +93,24 @@ impl Lake {
             }
         } else if made && path.extension() == Some("sql") {
             self.truth().specs += 1;
+        } else if made && path.as_ref().contains("/_ticklake/topics/") {
+            self.truth().topics.insert(path.filename().unwrap_or_default().to_owned());
         } else if made && path.as_ref().contains("/_ticklake/gaps/") {
             let gap: serde_json::Value = serde_json::from_slice(&bytes).unwrap();
             let number = |key: &str| gap[key].as_i64().unwrap();
-            self.truth().gaps.push((number("partition") as i32, number("from")..number("to")));
+            let slot = broker::slot(gap["topic"].as_str().unwrap(), number("partition") as i32);
+            let number_of = broker::number(slot, number("epoch") as u32);
+            self.truth().gaps.push((number_of, number("from")..number("to")));
         }
         made
     }
 
     /// A call that only reads: it takes its time, and may fail.
-    async fn read_call(&self, what: &str, path: &str) -> Result<()> {
+    async fn read_call(&self, what: &str, path: &str, frost: &Frost) -> Result<()> {
+        frost.passed().await;
         let mut chance = self.faults.call(&format!("{what} {path}"));
         tokio::time::sleep(self.faults.latency(&mut chance)).await;
+        frost.passed().await;
         if self.faults.store_is_down() {
             return Err(failed("the store is down"));
         }
@@ -124,6 +134,11 @@ impl Truth {
         };
         let end: i64 = value("ticklake.end").parse().map_err(|_| "no end in the footer")?;
         let partition: i32 = value("ticklake.partition").parse().map_err(|_| "no partition in the footer")?;
+        let epoch: u32 = value("ticklake.epoch").parse().map_err(|_| "no epoch in the footer")?;
+        let slot = broker::slot(&value("ticklake.topic"), partition);
+        if chain != broker::chain(slot, epoch) {
+            return Err(format!("the footer is of {}", broker::chain(slot, epoch)));
+        }
         self.links += 1;
 
         let key = (folder.to_owned(), chain.to_owned());
@@ -149,7 +164,7 @@ impl Truth {
                 let element =
                     if elements.iter().nth(row).flatten().is_none() { -1 } else { elements.value(row) };
                 let rows = if is_rejected { &mut self.rejected } else { &mut self.rows };
-                let item = (source, offset, element);
+                let item = (broker::number(slot, epoch), offset, element);
                 if let Some(before) = rows.insert(item, folder.to_owned()) {
                     return Err(format!("{item:?} is there twice: it is in {before} too"));
                 }
@@ -168,8 +183,8 @@ impl Truth {
         Ok(())
     }
 
-    pub fn is_skipped(&self, partition: i32, offset: i64) -> bool {
-        self.gaps.iter().any(|(p, gap)| *p == partition && gap.contains(&offset))
+    pub fn is_skipped(&self, number: i32, offset: i64) -> bool {
+        self.gaps.iter().any(|(n, gap)| *n == number && gap.contains(&offset))
     }
 }
 
@@ -193,7 +208,10 @@ enum Told {
 
 /// The store as one writer reaches it.
 #[derive(Clone, Debug)]
-pub struct Store(pub Arc<Lake>);
+pub struct Store {
+    pub lake: Arc<Lake>,
+    pub frost: Arc<Frost>,
+}
 
 impl fmt::Display for Store {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -204,8 +222,9 @@ impl fmt::Display for Store {
 #[async_trait]
 impl ObjectStore for Store {
     async fn put_opts(&self, path: &Path, payload: PutPayload, options: PutOptions) -> Result<PutResult> {
-        let lake = &self.0;
+        let lake = &self.lake;
         let faults = &lake.faults;
+        self.frost.passed().await;
         faults.count("store: puts");
         if options.mode != PutMode::Create {
             faults.wrong(format!("a put of {path} that may overwrite"));
@@ -231,18 +250,22 @@ impl ObjectStore for Store {
             } else {
                 (Some(sending), Told::Truth)
             };
-        // What is on the wire when its caller dies: half of it still comes to work.
-        let lost_with_caller = chance.happens(500);
+        // What is on the wire when its caller dies, or stands still: half of it still comes to work.
+        let waits_for_caller = chance.happens(500);
         let answering = faults.latency(&mut chance);
         let gone = Arc::new(AtomicBool::new(false));
         let _caller = Caller(gone.clone());
         let (answer, answered) = tokio::sync::oneshot::channel();
         if let Some(after) = lands {
             let (lake, path, mode) = (lake.clone(), path.clone(), options.mode.clone());
+            let frost = self.frost.clone();
             tokio::spawn(async move {
                 tokio::time::sleep(after).await;
-                if gone.load(Ordering::Relaxed) && lost_with_caller {
-                    return;
+                if waits_for_caller {
+                    frost.passed().await;
+                    if gone.load(Ordering::Relaxed) {
+                        return;
+                    }
                 }
                 let made = lake.land(&path, payload, mode).await;
                 let _ = answer.send(made); // the caller may be gone
@@ -253,25 +276,27 @@ impl ObjectStore for Store {
             Told::Truth => {
                 let made = answered.await.map_err(|_| failed("the put was lost"))?;
                 tokio::time::sleep(answering).await;
+                self.frost.passed().await;
                 if made { Ok(PutResult { e_tag: None, version: None }) } else { Err(taken()) }
             }
             Told::Failed | Told::Taken => {
                 tokio::time::sleep(sending + answering).await;
+                self.frost.passed().await;
                 Err(if told == Told::Taken { taken() } else { failed("a put failed") })
             }
         }
     }
 
     async fn get_opts(&self, path: &Path, options: GetOptions) -> Result<GetResult> {
-        self.0.read_call("get", path.as_ref()).await?;
-        self.0.objects.get_opts(path, options).await
+        self.lake.read_call("get", path.as_ref(), &self.frost).await?;
+        self.lake.objects.get_opts(path, options).await
     }
 
     fn list(&self, prefix: Option<&Path>) -> BoxStream<'static, Result<ObjectMeta>> {
-        let (lake, prefix) = (self.0.clone(), prefix.cloned());
+        let (lake, frost, prefix) = (self.lake.clone(), self.frost.clone(), prefix.cloned());
         stream::once(async move {
             let name = prefix.as_ref().map_or("", |prefix| prefix.as_ref()).to_owned();
-            match lake.read_call("list", &name).await {
+            match lake.read_call("list", &name, &frost).await {
                 Ok(()) => lake.objects.list(prefix.as_ref()),
                 Err(e) => stream::iter([Err(e)]).boxed(),
             }
@@ -281,8 +306,9 @@ impl ObjectStore for Store {
     }
 
     async fn list_with_delimiter(&self, prefix: Option<&Path>) -> Result<ListResult> {
-        self.0.read_call("list", prefix.map_or("", |prefix| prefix.as_ref())).await?;
-        self.0.objects.list_with_delimiter(prefix).await
+        let name = prefix.map_or("", |prefix| prefix.as_ref());
+        self.lake.read_call("list", name, &self.frost).await?;
+        self.lake.objects.list_with_delimiter(prefix).await
     }
 
     async fn put_multipart_opts(
@@ -290,17 +316,17 @@ impl ObjectStore for Store {
         path: &Path,
         _: PutMultipartOptions,
     ) -> Result<Box<dyn MultipartUpload>> {
-        self.0.faults.wrong(format!("a put of {path} in parts, which cannot be create-only"));
+        self.lake.faults.wrong(format!("a put of {path} in parts, which cannot be create-only"));
         Err(failed("not done"))
     }
 
     fn delete_stream(&self, paths: BoxStream<'static, Result<Path>>) -> BoxStream<'static, Result<Path>> {
-        self.0.faults.wrong("an object was to be deleted".to_owned());
+        self.lake.faults.wrong("an object was to be deleted".to_owned());
         paths
     }
 
     async fn copy_opts(&self, from: &Path, _: &Path, _: CopyOptions) -> Result<()> {
-        self.0.faults.wrong(format!("a copy of {from}"));
+        self.lake.faults.wrong(format!("a copy of {from}"));
         Err(failed("not done"))
     }
 }

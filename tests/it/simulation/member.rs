@@ -3,7 +3,7 @@
 
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, mpsc as std_mpsc};
+use std::sync::{Arc, Mutex, mpsc as std_mpsc};
 use std::time::Duration;
 
 use ticklake::error::{Error, Kind};
@@ -13,25 +13,51 @@ use ticklake::kafka::{
 };
 use tokio::time::{Instant, sleep};
 
-use super::broker::{Broker, TOPIC, source};
+use super::broker::{self, Broker, TOPICS, slot_of, source};
 use super::chance::Chance;
 use super::faults::Faults;
 
-/// What the schedule does to a member.
+/// What the schedule does to a process.
 #[derive(Debug, Default)]
 pub struct Orders {
-    /// It has lost the group, and does not know yet: it reads and writes on.
-    pub zombie: AtomicBool,
-    /// It finds out.
-    pub noticed: AtomicBool,
+    /// By topic.
+    members: [Membership; TOPICS.len()],
     /// It has begun to work.
     pub joined: AtomicBool,
     /// Its broker fails for good.
     pub fails: AtomicBool,
+    /// Where the topics ended when they were found, by slot.
+    pub ends: Mutex<BTreeMap<i32, i64>>,
 }
 
+#[derive(Debug, Default)]
+struct Membership {
+    /// It has lost the group, and does not know yet: it reads and writes on.
+    zombie: AtomicBool,
+    /// It finds out.
+    noticed: AtomicBool,
+}
+
+impl Orders {
+    /// Its members are out of the group, and do not know.
+    pub fn cut_off(&self) {
+        self.members.iter().for_each(|m| m.zombie.store(true, Ordering::Relaxed));
+    }
+
+    pub fn notice(&self) {
+        self.members.iter().for_each(|m| m.noticed.store(true, Ordering::Relaxed));
+    }
+
+    pub fn is_zombie(&self) -> bool {
+        self.members.iter().any(|m| m.zombie.load(Ordering::Relaxed))
+    }
+}
+
+/// One topic's source of a process.
 pub struct Member {
+    /// The process's.
     pub id: usize,
+    pub topic: usize,
     pub broker: Arc<Broker>,
     pub faults: Arc<Faults>,
     pub orders: Arc<Orders>,
@@ -44,6 +70,7 @@ pub struct Member {
 }
 
 const IDLE: Duration = Duration::from_millis(97);
+const LONG_IDLE: Duration = Duration::from_millis(487);
 
 /// How a group's members behave.
 #[derive(Clone, Copy, Debug)]
@@ -90,7 +117,7 @@ impl Member {
         }
         // It leaves the group.
         let mut state = self.broker.state();
-        state.holders.retain(|_, holder| *holder != self.id);
+        state.holders.retain(|slot, holder| *holder != self.id || broker::topic_of(*slot) != self.topic);
     }
 
     async fn live(&mut self, owned: &mut BTreeMap<i32, Owned>) -> End {
@@ -102,7 +129,7 @@ impl Member {
             if self.idle < 3 {
                 self.nap().await;
             } else {
-                sleep(IDLE).await;
+                sleep(if self.idle < 30 { IDLE } else { LONG_IDLE }).await;
             }
             self.idle += 1;
             let turn = async {
@@ -128,12 +155,22 @@ impl Member {
     async fn join(&mut self) -> Result<(), End> {
         let ends = {
             let state = self.broker.state();
-            let logs = (0..).zip(&state.logs).filter(|(_, log)| log.low < log.high);
-            logs.map(|(p, log)| (source(p), log.high)).collect()
+            let logs = state.logs.iter().filter(|(slot, log)| self.is_ours(**slot) && log.low < log.high);
+            logs.map(|(slot, log)| (*slot, log.high)).collect::<BTreeMap<i32, i64>>()
         };
+        self.orders.ends.lock().unwrap().extend(&ends);
         self.nap().await;
-        let found =
-            Found { topic: TOPIC.into(), cluster: "cluster".into(), topic_id: Some("topic".into()), ends };
+        let topic_id = {
+            let state = self.broker.state();
+            let epochs = state.logs.iter().filter(|(slot, _)| self.is_ours(**slot)).map(|(_, log)| log.epoch);
+            format!("topic-{:?}", epochs.max())
+        };
+        let found = Found {
+            topic: TOPICS[self.topic].into(),
+            cluster: "cluster".into(),
+            topic_id: Some(topic_id),
+            ends: ends.into_iter().map(|(slot, end)| (source(slot), end)).collect(),
+        };
         self.say(SourceEvent::Found(found)).await?;
         loop {
             match self.commands.try_recv() {
@@ -143,7 +180,7 @@ impl Member {
                 }
                 Ok(SourceCommand::Stop(commits)) => return Err(End::Stopped(commits)),
                 Ok(SourceCommand::GroupOffsets(sources)) => self.tell_offsets(sources).await?,
-                Ok(_) => {}
+                Ok(SourceCommand::Commit(_) | SourceCommand::Watermark(_)) => {}
                 Err(std_mpsc::TryRecvError::Empty) => self.nap().await,
                 Err(std_mpsc::TryRecvError::Disconnected) => return Err(End::JobGone),
             }
@@ -154,43 +191,61 @@ impl Member {
         if self.orders.fails.load(Ordering::Relaxed) {
             return Err(End::Failed("the brokers are gone"));
         }
+        let mut newest = None;
         loop {
             match self.commands.try_recv() {
                 Ok(SourceCommand::Join) => {}
                 Ok(SourceCommand::Stop(commits)) => return Err(End::Stopped(commits)),
                 Ok(SourceCommand::Watermark(source)) => {
-                    let high = self.broker.state().logs[source.partition as usize].high;
+                    let rate = self.faults.rates.commits / 4;
+                    if self.faults.comes(&mut self.chance, rate, "kafka: a watermark was not told") {
+                        return Err(End::Failed("the brokers do not answer"));
+                    }
+                    let high = self.broker.state().logs[&slot_of(&source)].high;
                     self.say(SourceEvent::Watermark { source, high }).await?;
                 }
                 Ok(SourceCommand::GroupOffsets(sources)) => self.tell_offsets(sources).await?,
-                Ok(SourceCommand::Commit(commits)) => {
-                    let ends = {
-                        let state = self.broker.state();
-                        owned.keys().map(|p| (source(*p), state.logs[*p as usize].high)).collect()
-                    };
-                    self.say(SourceEvent::Watermarks(ends)).await?;
-                    if !commits.is_empty() {
-                        let outcome = self.commit(&commits);
-                        let lost = self.faults.rates.commits;
-                        if !self.faults.comes(&mut self.chance, lost, "kafka: the answer to a commit lost") {
-                            self.say(SourceEvent::Committed(outcome)).await?;
-                        }
-                    }
-                }
-                Err(std_mpsc::TryRecvError::Empty) => return Ok(()),
+                Ok(SourceCommand::Commit(commits)) => newest = Some(commits),
+                Err(std_mpsc::TryRecvError::Empty) => break,
                 Err(std_mpsc::TryRecvError::Disconnected) => return Err(End::JobGone),
             }
         }
+        let Some(commits) = newest else { return Ok(()) };
+        let ends = {
+            let state = self.broker.state();
+            owned.keys().map(|slot| (source(*slot), state.logs[slot].high)).collect()
+        };
+        self.say(SourceEvent::Watermarks(ends)).await?;
+        if !commits.is_empty() {
+            let outcome = self.commit(&commits);
+            let lost = self.faults.rates.commits;
+            if !self.faults.comes(&mut self.chance, lost, "kafka: the answer to a commit lost") {
+                self.say(SourceEvent::Committed(outcome)).await?;
+            }
+        }
+        Ok(())
     }
 
-    async fn tell_offsets(&self, sources: Vec<TopicPartition>) -> Result<(), End> {
-        let offsets = Ok({
-            let state = self.broker.state();
-            let of = |p: i32| state.committed.get(&p).cloned();
-            let found = sources.into_iter().filter_map(|s| of(s.partition).map(|c| (s, c)));
-            found.map(|(source, (offset, metadata))| Commit { source, offset, metadata }).collect()
-        });
-        self.say(SourceEvent::GroupOffsets { topic: TOPIC.into(), offsets }).await
+    async fn tell_offsets(&mut self, sources: Vec<TopicPartition>) -> Result<(), End> {
+        let topic = TOPICS[self.topic].into();
+        let rate = self.faults.rates.commits;
+        let offsets =
+            match self.faults.comes(&mut self.chance, rate, "kafka: the group's offsets were not told") {
+                true => Err(Error::new(Kind::Kafka, "simulated: the coordinator does not answer")),
+                false => {
+                    let state = self.broker.state();
+                    let of = |source: &TopicPartition| state.committed.get(&slot_of(source)).cloned();
+                    let found = sources.into_iter().filter_map(|source| of(&source).map(|c| (source, c)));
+                    Ok(found
+                        .map(|(source, (offset, metadata))| Commit { source, offset, metadata })
+                        .collect())
+                }
+            };
+        self.say(SourceEvent::GroupOffsets { topic, offsets }).await
+    }
+
+    fn is_ours(&self, slot: i32) -> bool {
+        broker::topic_of(slot) == self.topic
     }
 
     fn commit(&mut self, commits: &[Commit]) -> ticklake::Result<Vec<Commit>> {
@@ -209,21 +264,23 @@ impl Member {
         owned: &mut BTreeMap<i32, Owned>,
         assignments: &mut u64,
     ) -> Result<(), End> {
-        if self.orders.zombie.load(Ordering::Relaxed) {
-            if !self.orders.noticed.load(Ordering::Relaxed) {
+        let membership = &self.orders.members[self.topic];
+        if membership.zombie.load(Ordering::Relaxed) {
+            if !membership.noticed.load(Ordering::Relaxed) {
                 return Ok(());
             }
-            self.orders.noticed.store(false, Ordering::Relaxed);
-            self.orders.zombie.store(false, Ordering::Relaxed);
+            membership.noticed.store(false, Ordering::Relaxed);
+            membership.zombie.store(false, Ordering::Relaxed);
             let all = owned.keys().copied().collect();
             self.revoke(owned, all, true).await?;
         }
         let (theirs, free) = {
             let state = self.broker.state();
-            let is_ours = |p: &i32| state.wanted.get(p) == Some(&self.id);
-            let theirs: Vec<i32> = owned.keys().filter(|p| !is_ours(p)).copied().collect();
-            let free = |p: &i32| is_ours(p) && !owned.contains_key(p) && !state.holders.contains_key(p);
-            (theirs, (0..state.logs.len() as i32).filter(free).collect::<Vec<_>>())
+            let is_wanted = |p: &i32| state.wanted.get(p) == Some(&self.id);
+            let theirs: Vec<i32> = owned.keys().filter(|p| !is_wanted(p)).copied().collect();
+            let free = |p: &i32| is_wanted(p) && !owned.contains_key(p) && !state.holders.contains_key(p);
+            let slots = state.logs.keys().copied().filter(|slot| self.is_ours(*slot));
+            (theirs, slots.filter(free).collect::<Vec<_>>())
         };
         if !theirs.is_empty() {
             self.revoke(owned, theirs, false).await?;
@@ -253,7 +310,7 @@ impl Member {
                 state.holders.insert(*p, self.id);
             }
             let offer = |p: &i32| {
-                let log = &state.logs[*p as usize];
+                let log = &state.logs[p];
                 Offer {
                     source: source(*p),
                     committed: state.committed.get(p).cloned(),
@@ -270,7 +327,7 @@ impl Member {
         match self.answer(answer).await {
             Answer::Given(starts) => {
                 for (source, next) in starts {
-                    owned.insert(source.partition, Owned { assignment: *assignments, next });
+                    owned.insert(slot_of(&source), Owned { assignment: *assignments, next });
                 }
                 Ok(())
             }
@@ -327,7 +384,7 @@ impl Member {
         }
         let nth = self.chance.between(0, owned.len() as u64 - 1) as usize;
         let Some((p, owned)) = owned.iter_mut().nth(nth) else { return Ok(()) };
-        if owned.next < self.broker.state().logs[*p as usize].low {
+        if owned.next < self.broker.state().logs[p].low {
             return Err(End::Failed("an offset that comes next is not on the broker"));
         }
         let most = self.chance.between(1, self.style.set) as usize;

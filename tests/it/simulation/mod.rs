@@ -8,15 +8,19 @@
 //!
 //! What is held against each schedule: a chain's links tile its offsets; a link holds whole records, each its chain's,
 //! in the table's order; nothing is overwritten; a partition is registered only after a link in it exists; a committed
-//! offset has every record below it in a registered link; a writer ends only with an error that is foreseen; and at the
-//! end, after one clean run, every row is there once, and every rejected record once.
+//! offset has every record below it in a registered link, and so has a batch that is done the ends that it began with; a
+//! writer ends only with an error that is foreseen; where nothing fails any more, a group comes to its topics' ends; and
+//! then, after one clean run, every row is there once, and every rejected record once.
 
 mod broker;
 mod chance;
 mod faults;
 mod feed;
+mod frost;
 mod lake;
 mod member;
+mod plan;
+mod process;
 mod schedule;
 mod shelf;
 

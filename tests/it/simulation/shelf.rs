@@ -9,13 +9,16 @@ use ticklake::error::{Error, Kind, Result};
 use ticklake::table::{Ddl, TableName};
 
 use super::faults::Faults;
+use super::frost::Frost;
 use super::lake::Lake;
 
-#[derive(Debug)]
+/// The catalog as one process reaches it.
+#[derive(Clone, Debug)]
 pub struct Shelf {
     lake: Arc<Lake>,
     faults: Arc<Faults>,
-    state: Mutex<State>,
+    frost: Arc<Frost>,
+    state: Arc<Mutex<State>>,
 }
 
 #[derive(Debug, Default)]
@@ -35,7 +38,11 @@ struct Table {
 
 impl Shelf {
     pub fn new(lake: Arc<Lake>, faults: Arc<Faults>) -> Self {
-        Self { lake, faults, state: Mutex::default() }
+        Self { lake, faults, frost: Arc::default(), state: Arc::default() }
+    }
+
+    pub fn of_process(&self, frost: Arc<Frost>) -> Self {
+        Self { frost, ..self.clone() }
     }
 
     fn state(&self) -> std::sync::MutexGuard<'_, State> {
@@ -64,8 +71,10 @@ impl Shelf {
 
     /// Takes its time, and may fail.
     async fn call(&self, what: &str) -> Result<()> {
+        self.frost.passed().await;
         let mut chance = self.faults.call(&format!("catalog {what}"));
         tokio::time::sleep(self.faults.latency(&mut chance)).await;
+        self.frost.passed().await;
         if self.faults.catalog_is_down()
             || self.faults.comes(&mut chance, self.faults.rates.catalog, "catalog: call failed")
         {
@@ -78,6 +87,7 @@ impl Shelf {
     async fn answered(&self, what: &str) -> Result<()> {
         let mut chance = self.faults.call(&format!("catalog answer {what}"));
         tokio::time::sleep(self.faults.latency(&mut chance)).await;
+        self.frost.passed().await;
         match self.faults.comes(&mut chance, self.faults.rates.catalog, "catalog: answer lost after the work")
         {
             true => Err(failed("an answer was lost")),
