@@ -9,11 +9,17 @@
 //! * topics are made with [`Cluster::create_topic`] only; [`super::Admin::create_topic`] is not answered;
 //! * everything is in memory and is gone when the `Cluster` is dropped.
 
+use std::time::Duration;
+
 use rdkafka::ClientConfig;
 use rdkafka::producer::{BaseProducer, Producer};
 
 use super::client::{Connection, failed};
+use super::native::set_first_rebalance;
 use crate::error::Result;
+
+/// How long a new group waits for further members, as those of a job of several topics.
+const FIRST_REBALANCE: Duration = Duration::from_millis(300);
 
 /// One mock broker, up from [`Cluster::start`] until it is dropped.
 pub struct Cluster {
@@ -29,6 +35,7 @@ impl Cluster {
             .set("test.mock.num.brokers", "1")
             .create()
             .map_err(|e| failed("the in-process Kafka cluster does not start", e))?;
+        set_first_rebalance(owner.client(), FIRST_REBALANCE);
         let cluster = Self { owner };
         for (topic, partitions) in topic_partitions {
             cluster.create_topic(topic, *partitions)?;

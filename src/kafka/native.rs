@@ -131,6 +131,19 @@ pub(super) fn last_seen_end<C: ClientContext>(
     checked(known).ok().map(|()| high).filter(|high| *high >= 0)
 }
 
+/// Has the in-process brokers of a client give a new group's members their partitions after `delay`: librdkafka's 3 s are
+/// for members that are on their way, and a group has one here.
+pub(super) fn set_first_rebalance<C: ClientContext>(client: &Client<C>, delay: Duration) {
+    let delay_ms = i32::try_from(delay.as_millis()).unwrap_or(i32::MAX);
+    // SAFETY: the client outlives the calls, and owns the brokers; without any, nothing is called.
+    unsafe {
+        let brokers = c::rd_kafka_handle_mock_cluster(client.native_ptr());
+        if !brokers.is_null() {
+            c::rd_kafka_mock_group_initial_rebalance_delay_ms(brokers, delay_ms);
+        }
+    }
+}
+
 /// Gives each header of a message: its name and its value. rdkafka panics at a name that is not UTF-8.
 pub(super) fn each_header(message: &BorrowedMessage<'_>, mut header: impl FnMut(&[u8], Option<&[u8]>)) {
     let mut headers = ptr::null_mut();
