@@ -8,9 +8,9 @@ use tokio::time::{Instant, sleep};
 use super::report::{Kind, Problem};
 use super::{Check, is_marker};
 use crate::catalog::{Condition, Op, Partition};
-use crate::error::Result;
+use crate::error::{self, Error, Result};
 use crate::ingest::Target;
-use crate::table::PartitionKey;
+use crate::table::{Ddl, PartitionKey};
 
 /// Between two questions to the catalog.
 const PAUSE: Duration = Duration::from_millis(500);
@@ -25,15 +25,13 @@ pub(super) enum Registered {
 }
 
 /// The problems between a table's folder and the catalog. `found` was listed before: the partitions that hold files, and
-/// how many links.
+/// how many links. `is_due`: there are files of the table or of its sibling, and a job makes both before it writes one.
 pub(super) async fn compare(
     check: &Check,
     table: &Target,
     found: &BTreeMap<PartitionKey, usize>,
-    was_ingested: bool,
+    is_due: bool,
 ) -> Result<Vec<Problem>> {
-    // A table that nothing was ever written to has no sibling yet.
-    let is_due = was_ingested || !found.is_empty();
     if !is_there(check, table, is_due).await? {
         let missing = Problem::new(Kind::MissingTable, &table.name, "it is not in the catalog");
         return Ok(if is_due { vec![missing] } else { Vec::new() });
@@ -77,14 +75,26 @@ pub(super) async fn compare(
 async fn is_there(check: &Check, table: &Target, is_due: bool) -> Result<bool> {
     let deadline = Instant::now() + check.patience;
     loop {
-        if check.catalog.table(&table.name).await?.is_some() {
-            return Ok(true);
+        if let Some(ddl) = check.catalog.table(&table.name).await? {
+            return same_columns(table, &ddl).map(|()| true);
         }
         if !is_due || Instant::now() >= deadline {
             return Ok(false);
         }
         sleep(PAUSE.min(check.patience)).await;
     }
+}
+
+/// The files were held against other columns, and what was written under the new ones would be blamed.
+fn same_columns(table: &Target, ddl: &Ddl) -> Result<()> {
+    if ddl.columns == table.ddl.columns {
+        return Ok(());
+    }
+    Err(Error::new(
+        error::Kind::Catalog,
+        "the table was given other columns in the catalog while its files were looked at: run it again",
+    )
+    .with("table", &table.name))
 }
 
 /// The registered partitions of a table, of the wanted dates.
@@ -124,19 +134,23 @@ async fn has_files(table: &Target, key: &PartitionKey) -> Result<bool> {
     Ok(entries.iter().any(|entry| !is_marker(entry)))
 }
 
-/// Those of some partitions that the catalog does not get within `patience`.
+/// Those of some partitions that the catalog does not have when none of them has come for `patience`: a job may be
+/// registering a whole table.
 async fn still_missing(
     check: &Check,
     table: &Target,
     mut missing: BTreeMap<PartitionKey, usize>,
 ) -> Result<BTreeMap<PartitionKey, usize>> {
-    let deadline = Instant::now() + check.patience;
+    let mut deadline = Instant::now() + check.patience;
     while !missing.is_empty() {
+        let before = missing.len();
         let values: Vec<Vec<String>> = missing.keys().map(|key| key.values().to_vec()).collect();
         let found = check.catalog.find_partitions(&table.name, &values).await?;
         let found: BTreeSet<Vec<String>> = found.into_iter().map(|partition| partition.values).collect();
         missing.retain(|key, _| !found.contains(key.values()));
-        if missing.is_empty() || Instant::now() >= deadline {
+        if missing.len() < before {
+            deadline = Instant::now() + check.patience;
+        } else if Instant::now() >= deadline {
             break;
         }
         sleep(PAUSE.min(check.patience)).await;

@@ -1,7 +1,7 @@
 //! Is the table whole? Walks the chains of a table and of its rejected sibling, and says what is wrong.
 //!
 //! ```text
-//! committed offsets ─▶ walk ─▶ chains ─▶ sources ─▶ catalog ─▶ records
+//! committed offsets ─▶ walk ─▶ chains ─▶ sources ─▶ catalog ─▶ gaps ─▶ records
 //! ```
 //!
 //! `walk` goes down to the partitions, `chains` looks at the links of each, `sources` compares links of one source with
@@ -10,7 +10,8 @@
 //! Nothing here changes a file, and a job may write meanwhile: each question is asked when its answer cannot blame a
 //! writer. Offsets that are committed are read first, as their links are there from then on. Folders are listed before
 //! the catalog is asked: what is registered without a file was registered since, and its folder is looked at again. A
-//! link that is there and not registered may be on its way: the catalog is asked again until `patience` is over.
+//! link that is there and not registered may be on its way: the catalog is asked again until nothing has come for
+//! `patience`. Which records were skipped, and which topic has the name, is asked when the files were looked at.
 //!
 //! Memory: the partitions, and with `records` three numbers a link.
 
@@ -111,7 +112,7 @@ pub async fn verify(check: &Check) -> Result<Report> {
     };
     check.can_be_checked(&ddl)?;
     let tables = check.open(&ddl).await?;
-    let notes = Notes::read(&tables[0]).await?;
+    let mut notes = Notes::read(&tables[0]).await?;
     let asked = match &check.records {
         Some(records) => Some(records::ask(records, &notes).await?),
         None => None,
@@ -119,9 +120,11 @@ pub async fn verify(check: &Check) -> Result<Report> {
     let mut tally = Tally::new(&notes, asked.is_some());
     for (side, table) in [Side::Rows, Side::Rejected].into_iter().zip(&tables) {
         let found = look_at(check, side, table, &mut tally).await?;
-        let problems = catalog::compare(check, table, &found, notes.id.is_some()).await?;
+        let has_files = tally.checked.partitions > 0;
+        let problems = catalog::compare(check, table, &found, has_files).await?;
         tally.problems.extend(problems);
     }
+    notes.read_gaps(&tables[0]).await?;
     let Tally { checked, sources, spans, mut problems } = tally;
     problems.extend(notes.problems(&tables[0], checked.partitions > 0).await?);
     problems.extend(sources.missing_specs(&tables[0]).await?);

@@ -52,26 +52,22 @@ impl Spans {
 /// What was asked before the files were walked.
 pub(super) struct Asked {
     reader: Arc<Reader>,
-    topics: BTreeMap<String, Option<ReaderTopic>>,
     committed: BTreeMap<TopicPartition, (i64, String)>,
 }
 
-/// Asks for the noted topics and for what is committed.
+/// Asks for what is committed of the noted topics.
 pub(super) async fn ask(records: &Records, notes: &Notes) -> Result<Asked> {
     let records = records.clone();
     let names: BTreeSet<String> = notes.topics.iter().map(|note| note.topic.clone()).collect();
     blocking(move || {
         let reader = Reader::new(&records.connection, &records.group)?;
-        let mut topics = BTreeMap::new();
         let mut sources = Vec::new();
         for name in names {
-            let found = reader.topic(&name)?;
-            let partitions = found.iter().flat_map(|found| &found.partitions);
-            sources.extend(partitions.map(|partition| TopicPartition::new(&name, *partition)));
-            topics.insert(name, found);
+            let partitions = reader.topic(&name)?.map_or_else(Vec::new, |found| found.partitions);
+            sources.extend(partitions.into_iter().map(|partition| TopicPartition::new(&name, partition)));
         }
         let committed = if sources.is_empty() { BTreeMap::new() } else { reader.committed(&sources)? };
-        Ok(Asked { reader: Arc::new(reader), topics, committed })
+        Ok(Asked { reader: Arc::new(reader), committed })
     })
     .await
 }
@@ -81,7 +77,7 @@ pub(super) async fn compare(
     check: &Check,
     tables: &[Target; 2],
     notes: &Notes,
-    mut asked: Asked,
+    asked: Asked,
     sources: &Sources,
     mut spans: Spans,
     lines: &mut Vec<SourceLine>,
@@ -93,12 +89,10 @@ pub(super) async fn compare(
         by_topic.entry(note.topic.clone()).or_default().push(note);
     }
     for (topic, epochs) in by_topic {
-        let found = match asked.topics.remove(&topic) {
-            Some(found) => found,
-            None => {
-                let (reader, topic) = (asked.reader.clone(), topic.clone());
-                blocking(move || reader.topic(&topic)).await?
-            }
+        // Now, as it may have been made anew since the offsets were asked for.
+        let found = {
+            let (reader, topic) = (asked.reader.clone(), topic.clone());
+            blocking(move || reader.topic(&topic)).await?
         };
         let missing =
             |detail: String| Problem::new(Kind::MissingTopic, &check.table, detail).of_source(&topic);

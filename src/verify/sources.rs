@@ -18,7 +18,7 @@ pub(super) struct Notes {
     pub id: Option<String>,
     /// By topic and epoch.
     pub topics: Vec<Note>,
-    /// By source.
+    /// By source; none before `read_gaps`.
     pub gaps: Vec<Gap>,
     /// Paths of notes that cannot be read.
     broken: Vec<String>,
@@ -28,12 +28,18 @@ impl Notes {
     pub async fn read(table: &Target) -> Result<Self> {
         let mut broken = Vec::new();
         let mut topics: Vec<Note> = read_notes(table, NOTES, &mut broken).await?;
-        let mut gaps: Vec<Gap> = read_notes(table, GAPS, &mut broken).await?;
         topics.sort_by(|a, b| (&a.topic, a.epoch).cmp(&(&b.topic, b.epoch)));
-        gaps.sort_by(|a, b| {
+        Ok(Self { id: table.find_id().await?, topics, gaps: Vec::new(), broken })
+    }
+
+    /// Reads which records were skipped. To be asked when offsets are known and files were looked at: a job notes a gap
+    /// before it commits beyond it, and before a link covers it.
+    pub async fn read_gaps(&mut self, table: &Target) -> Result<()> {
+        self.gaps = read_notes(table, GAPS, &mut self.broken).await?;
+        self.gaps.sort_by(|a, b| {
             (&a.topic, a.partition, a.epoch, a.from).cmp(&(&b.topic, b.partition, b.epoch, b.from))
         });
-        Ok(Self { id: table.find_id().await?, topics, gaps, broken })
+        Ok(())
     }
 
     /// What is wrong with the notes. To be asked after the walk: the first job may just have begun before it.

@@ -1,5 +1,8 @@
 //! A writer at work, held at the moments at which a check could take what is on its way for a problem.
 
+use std::fs;
+use std::path::PathBuf;
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -12,11 +15,12 @@ use ticklake::store::{Durability, Stores};
 use ticklake::table::{Ddl, TableName};
 use ticklake::verify::{self, Check, Report};
 
-use super::lake::{AAPL, Copy, said};
+use super::lake::{AAPL, Copy, name, said};
+use crate::jobs::TICKS;
 use crate::tapped::{Tap, Tapped};
 
 /// Leaves a name out of the first list that has it.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 struct Late(Mutex<Option<String>>);
 
 /// Checks a copy while a file or a folder comes.
@@ -51,35 +55,104 @@ async fn a_partition_that_came_with_its_link_is_not_empty() {
     assert_eq!(said(&verify_while_comes(&copy, "symbol=AAPL").await), []);
 }
 
-/// A catalog in which partitions are registered when it has once been asked for them.
+/// Leaves a note of skipped records when the table's folder is first looked at.
 #[derive(Debug)]
-struct Slow {
-    catalog: Arc<dyn Catalog>,
-    coming: Mutex<Vec<Partition>>,
+struct Skips {
+    table: String,
+    note: Mutex<Option<(PathBuf, String)>>,
 }
 
-/// A link is put first, and then its partition is registered.
+impl Tap for Skips {
+    fn listed(&self, folder: Option<&Path>, listed: ListResult) -> ListResult {
+        if folder.is_some_and(|folder| self.table.ends_with(folder.as_ref()))
+            && let Some((path, text)) = self.note.lock().unwrap().take()
+        {
+            fs::create_dir_all(path.parent().unwrap()).unwrap();
+            fs::write(path, text).unwrap();
+        }
+        listed
+    }
+}
+
+/// A job that begins meanwhile with `--from` notes what it skips, and commits beyond it.
 #[tokio::test(flavor = "multi_thread")]
-async fn a_partition_that_is_about_to_be_registered_is_no_problem() {
+async fn records_that_a_job_skips_meanwhile_are_not_missing() {
+    let copy = Copy::new().await.in_store("skips").await;
+    let (start, end) = *copy.links(AAPL).last().unwrap();
+    copy.remove(&copy.link(AAPL, start));
+    let missing = said(&copy.verify_records_in("skips", Arc::new(Tapped::new(Late::default()))).await);
+    assert_eq!(missing.len(), 1, "without the note: {missing:?}");
+    let name = format!("ticks/_ticklake/gaps/k-ticks-0-{start:020}-{end:020}.json");
+    let note = serde_json::json!({
+        "topic": "ticks", "partition": 0, "epoch": 0, "from": start, "to": end, "cluster": "", "why": "--from",
+    });
+    let note = Mutex::new(Some((copy.at(&name), note.to_string())));
+    let table = copy.at("ticks").to_str().unwrap().to_owned();
+    let report = copy.verify_records_in("skips", Arc::new(Tapped::new(Skips { table, note }))).await;
+    assert_eq!(said(&report), []);
+    assert_eq!(report.gaps.len(), 1);
+}
+
+/// A catalog that changes while it is asked.
+#[derive(Debug)]
+struct Changing {
+    catalog: Arc<dyn Catalog>,
+    /// Registered one by one, each when it has been asked once more for partitions.
+    coming: Mutex<Vec<Partition>>,
+    /// What a table is from the second question on.
+    altered: Option<Ddl>,
+    asked: AtomicU32,
+}
+
+impl Changing {
+    fn new(copy: &Copy, coming: Vec<Partition>, altered: Option<Ddl>) -> Arc<Self> {
+        let (catalog, coming) = (copy.catalog.clone(), Mutex::new(coming));
+        Arc::new(Self { catalog, coming, altered, asked: AtomicU32::new(0) })
+    }
+}
+
+/// A link is put first, and then its partition is registered; and a job that finds its table new to the catalog registers
+/// all that is there.
+#[tokio::test(flavor = "multi_thread")]
+async fn partitions_that_are_about_to_be_registered_are_no_problem() {
     let copy = Copy::new().await;
-    let mut all = copy.registered().await.into_iter().map(|(_, partition)| partition);
-    let aapl = all.find(|partition| partition.values.last().is_some_and(|symbol| symbol == "AAPL")).unwrap();
-    let copy = copy.registering(|_, partition| (partition.values != aapl.values).then_some(partition)).await;
-    let catalog = Arc::new(Slow { catalog: copy.catalog.clone(), coming: Mutex::new(vec![aapl]) });
-    let check = |patience| Check { catalog: catalog.clone(), patience, ..copy.check() };
-    let report = verify::verify(&check(Duration::from_secs(30))).await.unwrap();
-    assert!(catalog.coming.lock().unwrap().is_empty(), "it was asked for");
+    let all = copy.registered().await.into_iter().filter(|(table, _)| *table == name("market.ticks"));
+    let is_late = |partition: &Partition| {
+        partition.values.last().is_some_and(|symbol| ["AAPL", "BRK/B", "^GSPC"].contains(&&**symbol))
+    };
+    let coming: Vec<_> = all.map(|(_, partition)| partition).filter(is_late).collect();
+    assert_eq!(coming.len(), 3);
+    let copy = copy.registering(|_, partition| (!is_late(&partition)).then_some(partition)).await;
+    let catalog = Changing::new(&copy, coming, None);
+    // Less than it takes for all of them.
+    let patience = Duration::from_millis(700);
+    let report = verify::verify(&Check { catalog: catalog.clone(), patience, ..copy.check() }).await.unwrap();
+    assert!(catalog.coming.lock().unwrap().is_empty(), "they were asked for");
     assert_eq!(said(&report), []);
 }
 
+/// Its columns are changed by hand: the table is dropped, and the next job makes it with others.
+#[tokio::test(flavor = "multi_thread")]
+async fn columns_that_change_meanwhile_are_no_problem_of_the_files() {
+    let copy = Copy::new().await;
+    let altered = Ddl::parse(&TICKS.replace("`seq` bigint", "`seq` bigint, `venue` string")).unwrap();
+    let catalog = Changing::new(&copy, Vec::new(), Some(altered));
+    let e = verify::verify(&Check { catalog, ..copy.check() }).await.unwrap_err().to_string();
+    assert!(e.contains("other columns") && e.contains("run it again"), "{e}");
+}
+
 #[async_trait]
-impl Catalog for Slow {
+impl Catalog for Changing {
     async fn create_table(&self, ddl: &Ddl) -> Result<bool> {
         self.catalog.create_table(ddl).await
     }
 
     async fn table(&self, name: &TableName) -> Result<Option<Ddl>> {
-        self.catalog.table(name).await
+        let is_first = self.asked.fetch_add(1, Ordering::Relaxed) == 0;
+        match &self.altered {
+            Some(altered) if !is_first && altered.name == *name => Ok(Some(altered.clone())),
+            _ => self.catalog.table(name).await,
+        }
     }
 
     async fn tables(&self, database: Option<&str>) -> Result<Vec<TableName>> {
@@ -104,8 +177,8 @@ impl Catalog for Slow {
 
     async fn find_partitions(&self, name: &TableName, values: &[Vec<String>]) -> Result<Vec<Partition>> {
         let found = self.catalog.find_partitions(name, values).await?;
-        let coming = std::mem::take(&mut *self.coming.lock().unwrap());
-        self.catalog.create_partitions(name, &coming).await?;
+        let next = self.coming.lock().unwrap().pop();
+        self.catalog.create_partitions(name, next.as_slice()).await?;
         Ok(found)
     }
 
