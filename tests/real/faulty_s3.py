@@ -2,6 +2,8 @@
 
 from proxy import Answer, Proxy, Through, listening
 
+FAULTS = ["slow down", "conflict", "answer lost", "error after the work"]
+
 
 def error(status: int, code: str) -> Answer:
     return Answer(status, {"Content-Type": "application/xml"}, f"<Error><Code>{code}</Code></Error>".encode())
@@ -10,15 +12,17 @@ def error(status: int, code: str) -> Answer:
 class Faulty(Through):
     """Of the PUTs that create, four of ten meet some fault; of all requests, some are told to slow down."""
 
+    # Not the first ones, which are a job's start: that tries for some seconds only, and then says what is wrong.
+    spared_creates, spared_others = 8, 20
+
     def on(self, body: bytes):
         creates = self.command == "PUT" and self.headers.get("If-None-Match") == "*"
         number = self.server.count("create" if creates else "other")
         if not creates:
-            # Not the first ones, which are a job's start: that fails at once, with what is wrong.
-            if number > 20 and number % 7 == 0:
+            if number > self.spared_others and number % 7 == 0:
                 return self.fault("slow down", error(503, "SlowDown"))
             return self.answer(self.ask(body))
-        if number <= 8:
+        if number <= self.spared_creates:
             return self.answer(self.ask(body))
         match number % 10:
             case 0:

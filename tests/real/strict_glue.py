@@ -9,6 +9,8 @@ import json
 
 from proxy import Answer, Proxy, Through, listening
 
+# What calls may meet, as they are counted.
+FAULTS = ["throttled", "met another change", "one of a batch failed", "key left out", "answer lost"]
 BATCH = 100
 PAGE = 1000
 

@@ -9,14 +9,14 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 
 import bars
+import faulty_s3
 import feed
 import freshness
 import readers
+import strict_glue
 from conftest import SCHEMAS
-from faulty_s3 import faulty_s3, overwriting_s3
 from job import OPTIONS, Job
 from program import SHORT_SESSION, CloudTable
-from strict_glue import faulty_glue, refusing_glue
 from wait import until
 
 TICKS = 200_000
@@ -253,7 +253,7 @@ def test_a_glue_that_throttles_and_fails_loses_nothing(cluster, cloud_table, glu
     """As AWS's Glue under load, with the limits that it has."""
     topic = cluster.topic("cloud-strict", 2)
     ticks = feed.ticks(1_500, symbols=150, dates=2)
-    with faulty_glue(glue.endpoint) as faulty:
+    with strict_glue.faulty_glue(glue.endpoint) as faulty:
         program = cloud_table.program.with_glue(faulty.endpoint)
         daemon = program.start("daemon", *cloud_table.ingest(topic, "--flush-age", "500ms"))
         for part in range(0, len(ticks), 500):
@@ -261,7 +261,7 @@ def test_a_glue_that_throttles_and_fails_loses_nothing(cluster, cloud_table, glu
             until("all is committed", lambda: cluster.all_is_committed(cloud_table.group, topic), 120, [daemon])
         daemon.stop()
         assert faulty.seen["refused"] == 0
-        for fault in "throttled", "met another change", "one of a batch failed", "key left out", "answer lost":
+        for fault in strict_glue.FAULTS:
             assert faulty.seen[fault] > 0, (fault, faulty.seen)
     assert readers.by_trino(trino, cloud_table) == feed.summaries(ticks)
 
@@ -270,13 +270,13 @@ def test_every_answer_of_s3_ends_in_each_row_once(cluster, cloud_table, s3, trin
     """409 and nothing there, an answer that got lost, an error after the work, 503: look, then decide."""
     topic = cluster.topic("cloud-faulty", 2)
     ticks = feed.ticks(1_500, symbols=40, dates=2)
-    with faulty_s3(s3.endpoint) as faulty:
+    with faulty_s3.faulty_s3(s3.endpoint) as faulty:
         program = cloud_table.program.with_s3(faulty.endpoint)
         daemon = program.start("daemon", *cloud_table.ingest(topic, "--flush-rows", "20", "--flush-age", "500ms"))
         cluster.send(topic, (tick.record() for tick in ticks))
         until("all is committed", lambda: cluster.all_is_committed(cloud_table.group, topic), 120, [daemon])
         daemon.stop()
-        for fault in "slow down", "conflict", "answer lost", "error after the work":
+        for fault in faulty_s3.FAULTS:
             assert faulty.seen[fault] > 0, (fault, faulty.seen)
         measured(f"S3 with faults: {faulty.seen['create']} creates, of which {faulty.seen['conflict']} conflicts, "
                  f"{faulty.seen['answer lost']} answers lost, {faulty.seen['error after the work']} errors after the work")
@@ -285,7 +285,7 @@ def test_every_answer_of_s3_ends_in_each_row_once(cluster, cloud_table, s3, trin
 
 def test_an_s3_that_would_overwrite_is_refused(cluster, cloud_table, s3):
     topic = cluster.topic("cloud-overwriting")
-    with overwriting_s3(s3.endpoint) as overwriting:
+    with faulty_s3.overwriting_s3(s3.endpoint) as overwriting:
         program = cloud_table.program.with_s3(overwriting.endpoint)
         error = program.last_error(*cloud_table.ingest(topic, "--until-end"))
     assert "does not know If-None-Match" in error and cloud_table.location in error
@@ -325,7 +325,7 @@ def test_a_table_that_was_registered_in_part_is_registered_whole(cluster, cloud_
     partitions = len({(tick.date, tick.symbol) for tick in ticks})
     cloud_table.program.must("table", "drop", cloud_table.name)
 
-    with refusing_glue(glue.endpoint) as refusing:
+    with strict_glue.refusing_glue(glue.endpoint) as refusing:
         program = cloud_table.program.with_glue(refusing.endpoint)
         error = program.last_error(*cloud_table.ingest(topic, "--until-end"))
     assert "not authorized to perform: glue:BatchCreatePartition" in error
