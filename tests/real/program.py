@@ -192,6 +192,10 @@ class Table:
         summary = json.loads(self.program.must(*arguments, seconds=seconds).stdout)
         return {name: summary[name] for name in COUNTS}
 
+    def verify(self, *options, code: int = 0, seconds: float = 60) -> dict:
+        """The report of `ticklake verify`, which must end with `code`."""
+        return json.loads(self.program.must("verify", self.name, "--json", *options, code=code, seconds=seconds).stdout)
+
     def rejected_rows(self, columns: str) -> list[dict]:
         return self.program.query(f'SELECT {columns} FROM {self.name}_rejected ORDER BY "partition", "offset"')
 

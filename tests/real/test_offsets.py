@@ -2,7 +2,6 @@
 that are deleted or moved back make no row double, and records that are gone from the log are an error, not a gap.
 """
 
-import json
 import signal
 
 import pytest
@@ -105,7 +104,7 @@ def test_records_that_are_gone_are_an_error_or_a_gap(cluster, ticks_table):
     for read in readers.READERS.values():
         assert read(ticks_table) == feed.summaries(ticks[:1_000] + ticks[1_200:])
     assert cluster.all_is_committed(ticks_table.group, topic)
-    verified = json.loads(ticks_table.program.run("verify", ticks_table.name, "--records", "--json").stdout)
+    verified = ticks_table.verify("--records", "--group", ticks_table.group)
     assert verified["problems"] == []
     assert [(gap["from"], gap["to"], gap["why"]) for gap in verified["gaps"]] == [(1_000, 1_200, "retention")]
 
