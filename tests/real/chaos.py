@@ -1,7 +1,8 @@
 """Runs a job on real servers while a seeded schedule of events does to them, and to its processes, what may happen.
 
-An event is a function below. An outage begins with its event and ends by itself some seconds later, so that outages
-overlap with whatever comes next. Choices come from the seed; how far the processes are at that moment does not.
+An event is a function below. An outage begins with its event and ends by itself some seconds later, and once it was
+felt, so that outages overlap with whatever comes next. Now and then all that has begun ends, and the job must go on.
+Choices come from the seed; how far the processes are at that moment does not.
 """
 
 import itertools
@@ -9,6 +10,7 @@ import random
 import threading
 import time
 from collections import Counter
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
@@ -16,18 +18,20 @@ from typing import NamedTuple
 
 from confluent_kafka import KafkaException, TopicPartition
 
+import faulty_s3
 import feed
 from broker import Broker
 from cluster import Cluster
-from crew import Crew
+from crew import Crew, Member
 from evidence import Lake
 from glue import Glue
 from program import CloudTable
 from s3 import S3
 from wait import until
-from weather import Weather
+from weather import GLUE_FAULTS, Weather
 
 PARTITIONS = 6
+# So many stand at least: who stands still is replaced, and passed. So many are there at most, but for those.
 LEAST, MOST = 2, 4
 # Records a second, of which each 40th is bad; few symbols, as each is a file every second.
 RATE = 600
@@ -38,8 +42,16 @@ LAG_SECONDS = 1.0
 # Of a member that stands still: the group gives its partitions away after 6.
 STILL_SECONDS = 7.5, 14
 OUTAGE_SECONDS = 2, 9
+# What was not felt by then ends all the same.
+LONGEST_SECONDS = 30
+# So much of bad weather is felt.
+FEW = 5
 PAUSE_SECONDS = 0.5, 5
+SETTLE_EACH = 10
 EMPTY_SECONDS = 60
+# Within which a job goes on that has its servers back. What it may wait for: a session of 6 s, a rebalance, stores and
+# brokers that are tried again after 10 s, a start that is given up after 15 s; on a machine that is busy with all of it.
+RECOVERY_SECONDS = 60
 
 
 class Feed:
@@ -86,6 +98,23 @@ class Servers(NamedTuple):
     glue_weather: Weather
 
 
+class Due(NamedTuple):
+    """What is to be done after some seconds and once something was felt, and at `latest` in any case."""
+
+    soonest: float
+    latest: float
+    felt: Callable[[], bool]
+    what: Callable[[], None]
+
+    def has_come(self, now: float) -> bool:
+        return now >= self.latest or now >= self.soonest and self.felt()
+
+
+def due_in(seconds: float, what: Callable[[], None], felt: Callable[[], bool] = lambda: True) -> Due:
+    now = time.monotonic()
+    return Due(now + seconds, now + max(seconds, LONGEST_SECONDS), felt, what)
+
+
 class Chaos:
     """One run: its servers, its members, what is out just now, and a line for each event in `log`."""
 
@@ -101,13 +130,17 @@ class Chaos:
         self.events = Counter()
         self.begun = time.monotonic()
         self.seconds = 0.0
-        # The longest time without a commit while all servers were up.
+        # The longest time without a commit of some partition while all servers were up and somebody was there.
         self.stall = 0.0
-        # By what is out: when it ends, and how.
-        self._outages = {}
-        self._later = []
-        self._watched = self._progressed = self.begun
-        self._committed = -1
+        # The longest time from the end of all outages until all was committed that had been sent before.
+        self.recovery = 0.0
+        # By what is out: its end.
+        self._outages: dict[str, Due] = {}
+        self._later: list[Due] = []
+        self._watched = self._up = self.begun
+        # By partition: what the group has committed, and when that was seen to move.
+        self._committed: dict[int, int] = {}
+        self._moved = [self.begun] * PARTITIONS
 
     def note(self, what: str):
         members, outages = " ".join(map(str, self.crew.members)), " ".join(self._outages)
@@ -118,11 +151,13 @@ class Chaos:
         for _ in range(LEAST):
             self.crew.start()
         self.settle()
-        for event in kinds:
-            self.events[event.__name__] += 1
+        for number, event in enumerate(kinds, 1):
+            self.events[event] += 1
             self.note(f"event {event.__name__}")
             event(self)
             self.live(self.rng.uniform(*PAUSE_SECONDS))
+            if number % SETTLE_EACH == 0:
+                self.settle()
         self.settle()
         self.seconds = time.monotonic() - self.begun
 
@@ -131,50 +166,76 @@ class Chaos:
         end = time.monotonic() + seconds
         while True:
             now = time.monotonic()
-            for name in [name for name, (due, _) in self._outages.items() if due <= now]:
+            for name in [name for name, due in self._outages.items() if due.has_come(now)]:
                 self.end(name)
-            due = [what for when, what in self._later if when <= now]
-            self._later = [(when, what) for when, what in self._later if when > now]
-            for what in due:
-                what()
+            come = [due for due in self._later if due.has_come(now)]
+            self._later = [due for due in self._later if due not in come]
+            for due in come:
+                due.what()
             self.crew.look()
-            while len([m for m in self.crew.members if m.state != "leaving"]) < LEAST:
+            if not self.crew.members:
+                self._up = now
+            while len(self.crew.standing()) < LEAST:
                 self.crew.start()
             self._watch(now)
             if now >= end:
                 return
             time.sleep(TICK_SECONDS)
 
-    def later(self, seconds: float, what):
-        self._later.append((time.monotonic() + seconds, what))
+    def later(self, *when_and_what):
+        self._later.append(due_in(*when_and_what))
+
+    def someone(self) -> Member:
+        """Of those that stand; where none does, one comes."""
+        while not (standing := self.crew.standing()):
+            self.live(TICK_SECONDS)
+        return self.rng.choice(standing)
+
+    def passed(self, member: Member) -> Callable[[], bool]:
+        """Whether others have gone on with every partition since now, when a member does nothing any more."""
+        # What it has committed itself is seen by then.
+        since = time.monotonic() + 2 * LAG_SECONDS
+        return lambda: member not in self.crew.members or min(self._moved) > since
 
     def one_more(self):
         if len(self.crew.members) < MOST:
             self.crew.start()
 
-    def out(self, name: str, outage, seconds: float | None = None):
+    def out(self, name: str, outage, seconds: float | None = None, felt: Callable[[], bool] = lambda: True):
         """Begins an outage, a context, which ends after some seconds; that of a server ends one that it is in."""
         self.end(name)
         outage.__enter__()
         seconds = seconds or self.rng.uniform(*OUTAGE_SECONDS)
-        self._outages[name] = time.monotonic() + seconds, outage
+        self._outages[name] = due_in(seconds, lambda: outage.__exit__(None, None, None), felt)
         self.note(f"{name} is out for {seconds:.1f} s")
 
     def end(self, name: str):
         if name in self._outages:
-            _, outage = self._outages.pop(name)
-            outage.__exit__(None, None, None)
-            self.note(f"{name} is back")
+            outage = self._outages.pop(name)
+            outage.what()
+            self.note(f"{name} is back" if outage.felt() else f"{name} is back, and nobody has felt it")
             if name == "broker":
                 # A client that has seen the broker go may wait for its answers for long.
                 self.cluster = Cluster(self.servers.broker.bootstrap)
-            self._progressed = time.monotonic()
+            self._up = time.monotonic()
 
     def settle(self):
-        """What has begun takes its time, and all have work for a moment."""
+        """What has begun takes its time; then all that has been sent until then is committed soon."""
         while self._outages or self._later:
             self.live(0.5)
-        until("the members have all partitions", self._all_are_assigned, 60)
+        begun = time.monotonic()
+        ends = until("the broker tells how far its topic goes", lambda: self._asked(self.cluster.ends, self.topic), 30)
+        while True:
+            self.live(LAG_SECONDS)
+            behind = {p: (self._committed.get(p), end) for p, end in ends.items() if self._committed.get(p, 0) < end}
+            if not behind and self._all_are_assigned():
+                break
+            seconds = time.monotonic() - begun
+            assert seconds < RECOVERY_SECONDS, (
+                f"all is up for {seconds:.0f} s, and the job does not go on; by partition, what is committed and what was "
+                f"sent before: {behind}; partitions of each member: {self._assigned()}")
+        self.recovery = max(self.recovery, time.monotonic() - begun)
+        self.note(f"all goes on after {time.monotonic() - begun:.1f} s")
         self.live(2)
 
     def calm(self):
@@ -208,28 +269,32 @@ class Chaos:
         self.note(f"{sum(committed.values())} committed, {rows.total()} rows in files")
 
     def _watch(self, now: float):
-        """How long, while all servers are up, nothing was committed."""
-        if now - self._watched < LAG_SECONDS or self._outages:
-            if self._outages:
-                self._progressed = now
+        """What the group has committed, and how long some partition stands while all servers are up."""
+        if now - self._watched < LAG_SECONDS or "broker" in self._outages:
             return
         self._watched = now
-        try:
-            committed = sum(tp.offset for tp in self.cluster.committed(self.table.group, self.topic).values())
-        except (KafkaException, TimeoutError) as e:
-            return self.note(f"the group tells no offsets: {e!r}")
-        if committed != self._committed:
-            self._committed, self._progressed = committed, now
-        elif now - self._progressed > self.stall:
-            self.stall = now - self._progressed
+        committed = self._asked(self.cluster.committed, self.table.group, self.topic)
+        if committed is None:
+            return self.note("the group tells no offsets")
+        offsets = {p: tp.offset for p, tp in committed.items()}
+        for partition in range(PARTITIONS):
+            if offsets.get(partition) != self._committed.get(partition):
+                self._moved[partition] = now
+        self._committed = offsets
+        seconds = now - max(self._up, min(self._moved))
+        if not self._outages and seconds > self.stall:
+            self.stall = seconds
             if self.stall > 10:
-                self.note(f"nothing was committed for {self.stall:.0f} s")
+                self.note(f"a partition stands for {self.stall:.0f} s")
 
-    def _assigned(self) -> list[int] | None:
+    def _asked(self, question, *of):
         try:
-            return self.cluster.assigned(self.table.group)
+            return question(*of)
         except (KafkaException, TimeoutError):
             return None  # the group is not there yet, or its coordinator
+
+    def _assigned(self) -> list[int] | None:
+        return self._asked(self.cluster.assigned, self.table.group)
 
     def _all_are_assigned(self) -> bool:
         return sum(self._assigned() or []) == PARTITIONS
@@ -240,10 +305,10 @@ class Chaos:
 
 def kill(chaos: Chaos):
     """A process dies; another comes some moments later."""
-    if member := chaos.crew.choose(chaos.rng):
-        chaos.note(f"SIGKILL {member.name}")
-        chaos.crew.kill(member)
-        chaos.later(chaos.rng.uniform(0, 3), chaos.one_more)
+    member = chaos.someone()
+    chaos.note(f"SIGKILL {member.name}")
+    chaos.crew.kill(member)
+    chaos.later(chaos.rng.uniform(0, 3), chaos.one_more)
 
 
 def kill_all(chaos: Chaos):
@@ -256,11 +321,11 @@ def kill_all(chaos: Chaos):
 
 def zombie(chaos: Chaos):
     """A process stands still until its partitions are another's, and then goes on with what it has."""
-    if member := chaos.crew.choose(chaos.rng):
-        seconds = chaos.rng.uniform(*STILL_SECONDS)
-        chaos.crew.still(member)
-        chaos.note(f"SIGSTOP {member.name} for {seconds:.1f} s")
-        chaos.later(seconds, lambda: chaos.crew.wake(member))
+    member = chaos.someone()
+    seconds = chaos.rng.uniform(*STILL_SECONDS)
+    chaos.crew.still(member)
+    chaos.note(f"SIGSTOP {member.name} for {seconds:.1f} s")
+    chaos.later(seconds, lambda: chaos.crew.wake(member), chaos.passed(member))
 
 
 def zombie_with_files_on_their_way(chaos: Chaos):
@@ -279,16 +344,16 @@ def kill_with_files_on_their_way(chaos: Chaos):
 
 def join(chaos: Chaos):
     """One more, in place of another where there are many."""
-    if len(chaos.crew.members) >= MOST and (member := chaos.crew.choose(chaos.rng)):
-        chaos.crew.leave(member)
+    if len(chaos.crew.members) >= MOST:
+        chaos.crew.leave(chaos.someone())
     chaos.crew.start()
 
 
 def leave(chaos: Chaos):
     """SIGTERM."""
-    if member := chaos.crew.choose(chaos.rng):
-        chaos.note(f"SIGTERM {member.name}")
-        chaos.crew.leave(member)
+    member = chaos.someone()
+    chaos.note(f"SIGTERM {member.name}")
+    chaos.crew.leave(member)
 
 
 def broker_stops(chaos: Chaos):
@@ -309,17 +374,21 @@ def s3_stops(chaos: Chaos):
 
 def s3_fails(chaos: Chaos):
     """409, 503, answers lost, errors after the work."""
-    chaos.out("S3's answers", set_while(chaos.servers.s3_weather, "stormy", True))
+    weather = chaos.servers.s3_weather
+    chaos.out("S3's answers", set_while(weather, "stormy", True), felt=weather.felt(faulty_s3.FAULTS, FEW))
 
 
 def s3_is_late(chaos: Chaos):
     """Files are created seconds after they were sent, also those of the dead."""
-    chaos.out("S3's haste", set_while(chaos.servers.s3_weather, "late_seconds", chaos.rng.uniform(2, 12)))
+    weather, seconds = chaos.servers.s3_weather, chaos.rng.uniform(2, 12)
+    chaos.out("S3's haste", set_while(weather, "late_seconds", seconds), felt=weather.felt(["late"], FEW))
 
 
 def glue_fails(chaos: Chaos):
     """Throttled, 500, another change, one of a batch, answers lost."""
-    chaos.out("Glue's answers", set_while(chaos.servers.glue_weather, "stormy", True))
+    weather = chaos.servers.glue_weather
+    # A job asks seldom: what it knows is good for `catalog_ttl`.
+    chaos.out("Glue's answers", set_while(weather, "stormy", True), felt=weather.felt(GLUE_FAULTS, 1))
 
 
 def glue_stands_still(chaos: Chaos):
@@ -360,9 +429,10 @@ def set_while(weather, name: str, value):
     setattr(weather, name, before)
 
 
-EVENTS = [kill, kill_all, kill_with_files_on_their_way, zombie, zombie_with_files_on_their_way, join, leave,
-          broker_stops, broker_is_killed, broker_stands_still, s3_stops, s3_fails, s3_is_late, glue_fails,
-          glue_stands_still, offsets_are_deleted, offsets_are_reset]
+KILLS = [kill, kill_all, kill_with_files_on_their_way]
+ZOMBIES = [zombie, zombie_with_files_on_their_way]
+EVENTS = [*KILLS, *ZOMBIES, join, leave, broker_stops, broker_is_killed, broker_stands_still, s3_stops, s3_fails,
+          s3_is_late, glue_fails, glue_stands_still, offsets_are_deleted, offsets_are_reset]
 # What happens to processes happens oftener.
 DECK = [*EVENTS, kill, zombie, zombie_with_files_on_their_way]
 

@@ -1,6 +1,5 @@
 """Owns the processes of a job under chaos: they come, are killed, stand still, leave, and are missed when they end."""
 
-import random
 import re
 import signal
 import time
@@ -109,7 +108,3 @@ class Crew:
     def unforeseen(self) -> list[str]:
         return [f"({at}) {words}" for at, words in self.exits
                 if at not in FORESEEN or not FORESEEN[at].search(words)]
-
-    def choose(self, rng: random.Random) -> Member | None:
-        standing = self.standing()
-        return rng.choice(standing) if standing else None

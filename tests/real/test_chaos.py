@@ -13,6 +13,7 @@ import pytest
 import chains
 import chaos
 import evidence
+import faulty_s3
 from chaos import Chaos, Feed, Servers
 from broker import Broker
 from cluster import Cluster
@@ -21,7 +22,7 @@ from evidence import Lake
 from program import SHORT_SESSION, CloudTable
 from proxy import listening
 from server import running
-from weather import GlueWeather, S3Weather, Weather
+from weather import GLUE_FAULTS, GlueWeather, S3Weather, Weather
 
 COUNT = int(os.environ.get("TICKLAKE_CHAOS_EVENTS", 0))
 SEED = int(os.environ.get("TICKLAKE_CHAOS_SEED", 1))
@@ -87,7 +88,8 @@ def test_chaos_doubles_nothing_and_loses_nothing(
     cluster = Cluster(broker.bootstrap)
     lake.refresh()
     verdicts = [evidence.by_trino(trino, table, sent.sent, sent.bad), evidence.by_duckdb(lake, sent.sent, sent.bad)]
-    said = summary(protocol, seed, run, sent, verdicts, lake, drained)
+    met = sum(log.read_text(errors="replace").count(MET) for log in program.logs.glob("m*.log"))
+    said = summary(protocol, seed, run, sent, verdicts, lake, met, drained)
     run.log.open("a").write(said)
     measured(said)
     assert all(verdict.is_exact() for verdict in verdicts), [verdict.wrong[:5] for verdict in verdicts]
@@ -96,16 +98,32 @@ def test_chaos_doubles_nothing_and_loses_nothing(
     chains.must_tile(lake.ticks)
     chains.must_tile(lake.rejected)
     assert not run.crew.unforeseen(), "\n".join(run.crew.unforeseen())
+    assert run.stall < chaos.RECOVERY_SECONDS
+    must_have_met_it(run, met)
     # Read once more from the beginning, every row is found where it is.
     cluster.forget_group(table.group)
     assert table.ingest_to_end(topic, seconds=DRAIN_SECONDS)["files"] == 0
     lake.refresh()
 
 
-def summary(protocol, seed, run, sent, verdicts, lake, drained) -> str:
-    events = ", ".join(f"{name} {count}" for name, count in sorted(run.events.items()))
+def must_have_met_it(run: Chaos, met: int):
+    """What should happen has happened, and to a job at work: else the run has shown nothing."""
+    def count(*events) -> int:
+        return sum(run.events[event] for event in events)
+
+    assert run.crew.count["killed"] >= count(*chaos.KILLS)
+    assert run.crew.count["stood still"] == count(*chaos.ZOMBIES)
+    s3, glue = run.servers.s3_weather.seen, run.servers.glue_weather.seen
+    for event, seen, faults in (chaos.s3_fails, s3, faulty_s3.FAULTS), (chaos.s3_is_late, s3, ["late"]):
+        assert not count(event) or all(seen[fault] for fault in faults), (event.__name__, seen)
+    assert not count(chaos.glue_fails) or any(glue[fault] for fault in GLUE_FAULTS), glue
+    assert glue["refused"] == 0, glue
+    assert not count(*chaos.ZOMBIES) or met > 0, "no zombie met another's file"
+
+
+def summary(protocol, seed, run, sent, verdicts, lake, met, drained) -> str:
+    events = ", ".join(sorted(f"{event.__name__} {count}" for event, count in run.events.items()))
     crew = ", ".join(f"{count} {what}" for what, count in run.crew.count.items())
-    met = sum(log.read_text(errors="replace").count(MET) for log in run.log.parent.glob("m*.log"))
     faults = {name: dict(weather.seen)
               for name, weather in (("S3", run.servers.s3_weather), ("Glue", run.servers.glue_weather))}
     return "\n".join([
@@ -117,7 +135,7 @@ def summary(protocol, seed, run, sent, verdicts, lake, drained) -> str:
         f"  processes  {crew}",
         f"             met another's file {met} times",
         *(f"             {at}: {words}" for at, words in run.crew.exits),
-        f"  recovery   at most {run.stall:.1f} s without a commit while all servers were up; "
-        f"the rest drained in {drained:.1f} s",
+        f"  recovery   at most {run.recovery:.1f} s until all was committed that was sent before all was up again; a "
+        f"partition stood for at most {run.stall:.1f} s while all servers were up; the rest drained in {drained:.1f} s",
         f"  proxies    {faults}",
         ""])

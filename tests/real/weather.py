@@ -1,10 +1,13 @@
 """Owns proxies before S3 and Glue whose faults come and go: in fair weather all goes through as it is."""
 
 import time
+from collections.abc import Callable
 
 import faulty_s3
 import strict_glue
 from proxy import Proxy, Through
+
+GLUE_FAULTS = [*strict_glue.FAULTS, "internal error"]
 
 
 class Weather(Proxy):
@@ -17,8 +20,18 @@ class Weather(Proxy):
         # A request that creates is kept for up to so long, and then goes on: also when its sender is dead by then.
         self.late_seconds = 0.0
 
+    def felt(self, faults: list[str], count: int) -> Callable[[], bool]:
+        """Whether so many more of these are counted than now."""
+        def seen():
+            return sum(self.seen[fault] for fault in faults)
+
+        enough = seen() + count
+        return lambda: seen() >= enough
+
 
 class S3Weather(faulty_s3.Faulty):
+    # A process that it meets at its start may end, and another comes.
+    spared_creates = spared_others = 0
     server: Weather
 
     def on(self, body: bytes):
