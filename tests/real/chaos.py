@@ -12,7 +12,7 @@ import time
 from collections import Counter
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import NamedTuple
 
@@ -239,12 +239,13 @@ class Chaos:
         self.live(2)
 
     def calm(self):
-        """At once all servers are back, and nobody stands still."""
-        for name in list(self._outages):
-            self.end(name)
-        for member in list(self.crew.members):
-            self.crew.wake(member)
+        """At once all servers are back, and nobody stands still; also the others, when one fails to come back."""
         self._later.clear()
+        with ExitStack() as calls:
+            for name in list(self._outages):
+                calls.callback(self.end, name)
+            for member in list(self.crew.members):
+                calls.callback(self.crew.wake, member)
 
     def stop_all(self):
         """No member is left, and the group knows."""
