@@ -39,7 +39,7 @@ SETTINGS = '[ingest]\ncommit_interval = "1s"\ncatalog_ttl = "5s"\ndrain_deadline
 # What a process says that finds another writer's file under the name that it wants.
 MET = "another writer's link is there"
 SECONDS_FOR_AN_EVENT = 30
-DRAIN_SECONDS = 300
+DRAIN_SECONDS = VERIFY_SECONDS = 300
 
 
 @pytest.fixture(scope="module")
@@ -100,6 +100,13 @@ def test_chaos_doubles_nothing_and_loses_nothing(
     assert not run.crew.unforeseen(), "\n".join(run.crew.unforeseen())
     assert run.stall < chaos.RECOVERY_SECONDS
     must_have_met_it(run, met)
+    begun = time.monotonic()
+    report = table.verify("--records", seconds=VERIFY_SECONDS)
+    assert (report["problems"], report["gaps"]) == ([], [])
+    assert report["checked"]["rows"] == len(sent.sent) + len(sent.bad)
+    said = f"  verify     {report['checked']}, no problem, in {time.monotonic() - begun:.1f} s\n"
+    run.log.open("a").write(said)
+    measured(said)
     # Read once more from the beginning, every row is found where it is.
     cluster.forget_group(table.group)
     assert table.ingest_to_end(topic, seconds=DRAIN_SECONDS)["files"] == 0
