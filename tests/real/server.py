@@ -64,6 +64,9 @@ class Server:
         except AssertionError as e:
             raise RuntimeError(f"{e}\n{self.log} ends with:\n{tail(self.log)}") from None
 
+    def is_running(self) -> bool:
+        return self._process is not None and self._process.poll() is None
+
     def must_run(self, when: str):
         code = self._process.poll()
         assert code is None, f"{self.name} ended with {code} {when}"
@@ -87,7 +90,7 @@ class Server:
 
     def stop(self):
         """Stops it; its folder stays. Does nothing the second time."""
-        if self._process is not None and self._process.poll() is None:
+        if self.is_running():
             self._must_be_ours()
             self._process.terminate()
             try:
@@ -106,12 +109,14 @@ class Server:
 
 @contextmanager
 def running(server: Server):
-    """The server, started; however this is left, it is stopped and its folder removed."""
+    """The server, started; however this is left, it is ended and its folder removed."""
     try:
         server.start()
         yield server
     finally:
-        server.stop()
+        # At once: what an orderly end would write goes with the folder.
+        if server.is_running():
+            server.kill()
         shutil.rmtree(server.folder, ignore_errors=True)
 
 
