@@ -4,6 +4,7 @@ import base64
 import datetime
 import time
 import uuid
+from concurrent.futures import ThreadPoolExecutor
 from urllib.parse import parse_qs, urlsplit
 
 import pytest
@@ -24,6 +25,7 @@ from wait import until
 WRONG = "open-barley-91aa"
 # All that is wrong is said within.
 SECONDS = 15
+THREADS = 5
 
 
 @pytest.fixture
@@ -80,7 +82,7 @@ def test_what_is_wrong_with_the_login_is_said_within_seconds(secure, table, tmp_
     topic, _ = filled(secure, "secure-wrong")
     other = Authority(tmp_path, "other").certificate
     plain = {name: "" for name in ("security_protocol", "sasl_mechanism", "sasl_username", "sasl_password")}
-    for wrong, words in [
+    cases = [
         ({"sasl_password": WRONG}, ["authentication failed", "credentials"]),
         ({"sasl_username": "nobody"}, ["authentication failed"]),
         ({"sasl_mechanism": "SCRAM-SHA-256"}, ["SCRAM-SHA-256", "SCRAM-SHA-512"]),
@@ -89,11 +91,18 @@ def test_what_is_wrong_with_the_login_is_said_within_seconds(secure, table, tmp_
         (plain, ["security.protocol", "APIVERSION_QUERY"]),
         ({"sasl_mechanism": "", "security_protocol": "SSL", "sasl_username": "", "sasl_password": ""},
          ["security.protocol"]),
-    ]:
-        for command in produce(topic), table.ingest(topic, "--until-end"):
-            error = soon(table.program, *command, *secure.properties(**wrong))
-            for word in [f"127.0.0.1:{secure.port}", *words]:
-                assert word.lower() in error.lower(), (wrong, error)
+    ]
+
+    def must_say(wrong, words, command):
+        error = soon(table.program, *command, *secure.properties(**wrong))
+        for word in [f"127.0.0.1:{secure.port}", *words]:
+            assert word.lower() in error.lower(), (wrong, error)
+
+    # Each waits for the broker, nearly all of its time.
+    with ThreadPoolExecutor(THREADS) as threads:
+        for ended in [threads.submit(must_say, wrong, words, command) for wrong, words in cases
+                      for command in (produce(topic), table.ingest(topic, "--until-end"))]:
+            ended.result()
 
 
 def test_what_an_acl_forbids_is_said_within_seconds(secure, table):
