@@ -1,14 +1,25 @@
 """Proves how S3 is reached: keys of a profile, keys that a program gives and that end, settings of S3 itself."""
 
-import datetime
 import json
+import os
+import signal
 import subprocess
 import sys
+import time
+from pathlib import Path
+from typing import NamedTuple
+
+import pytest
 
 import aws
 import feed
+from conftest import SCHEMAS
+from program import CloudTable, Running
 from proxy import Proxy, Through, listening
 from wait import until
+
+# Longer than the pause between two questions for keys.
+KEYS_SECONDS = 33
 
 
 class Recording(Through):
@@ -23,6 +34,39 @@ class Recording(Through):
             for name in self.ASKED:
                 self.server.count(f"{name}: {self.headers.get(name)}")
         self.answer(self.ask(body))
+
+
+class Hanging(NamedTuple):
+    """A job, and the programs that it has asked for keys, which give none."""
+
+    batch: Running
+    folder: Path
+
+    def started(self) -> list[str]:
+        return (self.folder / "pids").read_text().split()
+
+    def left(self) -> list[str]:
+        return [pid for pid in self.started() if is_there(pid, self.folder) or is_there(pid, "sleep 600")]
+
+
+@pytest.fixture(scope="module", autouse=True)
+def hanging(cluster, s3, glue, start_program, tmp_path_factory):
+    """Begins with the first test: it waits for half a minute, and the others run meanwhile."""
+    folder = tmp_path_factory.mktemp("hanging")
+    with start_program("hanging", folder) as program:
+        giver = folder / "giver.sh"
+        # Two processes: one waits for the other.
+        giver.write_text(f"echo $$ >> {folder}/pids\nsleep 600 &\necho $! >> {folder}/pids\nwait\n")
+        table = CloudTable(program.in_cloud(s3, glue), s3, SCHEMAS / "ticks.sql", "hanging")
+        table.program = profile(table.program, f"credential_process = sh {giver} || true")
+        hanging = Hanging(table.start("batch", cluster.topic("hanging"), "--until-end"), folder)
+        until("it asks for keys", (folder / "pids").exists, 30)
+        try:
+            yield hanging
+        finally:
+            hanging.batch.kill()
+            for pid in hanging.left():
+                os.kill(int(pid), signal.SIGKILL)
 
 
 def profile(program, text: str):
@@ -51,41 +95,31 @@ def test_keys_that_end_are_fetched_anew_and_not_for_each_request(cluster, cloud_
     giver.write_text(
         "import datetime, json, pathlib\n"
         f"pathlib.Path({str(calls)!r}).open('a').write('x')\n"
-        "end = datetime.datetime.now(datetime.timezone.utc) + datetime.timedelta(seconds=33)\n"
+        f"end = datetime.datetime.now(datetime.timezone.utc) + datetime.timedelta(seconds={KEYS_SECONDS})\n"
         f"print(json.dumps({{'Version': 1, 'AccessKeyId': {aws.ACCESS_KEY!r}, 'SecretAccessKey': {aws.SECRET_KEY!r},"
         " 'Expiration': end.strftime('%Y-%m-%dT%H:%M:%SZ')}))\n")
     cloud_table.program = profile(cloud_table.program, f"credential_process = {sys.executable} {giver}")
     daemon = cloud_table.start("daemon", topic, "--flush-age", "200ms")
-    start = datetime.datetime.now()
+    # S3's client and Glue's each hold their own: until both have ended.
+    until("both have asked", lambda: calls.exists() and len(calls.read_text()) >= 2, 30, [daemon])
+    end = time.monotonic() + KEYS_SECONDS + 1
     sent = 0
-    while datetime.datetime.now() - start < datetime.timedelta(seconds=40):
+    while time.monotonic() < end:
         cluster.send(topic, (tick.record() for tick in feed.ticks(200, symbols=20, seed=sent)))
         sent += 1
         until("all is committed", lambda: cluster.all_is_committed(cloud_table.group, topic), 60, [daemon])
     daemon.stop()
     files = len(cloud_table.files())
     assert files > 100
-    # S3's client and Glue's each hold their own.
     assert 3 <= len(calls.read_text()) <= 8, (files, len(calls.read_text()))
 
 
-def test_a_program_that_gives_no_keys_is_ended(cluster, cloud_table):
-    topic = cluster.topic("hanging")
-    folder = cloud_table.program.folder
-    pids = folder / "pids"
-    giver = folder / "giver.sh"
-    # Two processes: one waits for the other.
-    giver.write_text(f"echo $$ >> {pids}\nsleep 600 &\necho $! >> {pids}\nwait\n")
-    cloud_table.program = profile(cloud_table.program, f"credential_process = sh {giver} || true")
-    error = cloud_table.program.last_error(*cloud_table.ingest(topic, "--until-end"), seconds=120)
+def test_a_program_that_gives_no_keys_is_ended(hanging):
+    assert hanging.batch.wait(120) == 1
+    error = hanging.batch.log.read_text().splitlines()[-1]
     assert "credentials" in error, error
-    started = pids.read_text().split()
-    assert len(started) >= 2
-
-    def left():
-        return [pid for pid in started if is_there(pid, folder) or is_there(pid, "sleep 600")]
-
-    until("none is left", lambda: not left(), 10)
+    assert len(hanging.started()) >= 2
+    until("none is left", lambda: not hanging.left(), 10)
 
 
 def is_there(pid: str, words) -> bool:
