@@ -100,7 +100,8 @@ class Disk(NamedTuple):
         return self.ballast.parts[1] == "proc"
 
 
-NAMESPACE = "mount -t tmpfs -o size=2m tmpfs {folder} && echo ready && exec sleep 600"
+# It ends with its input, and so with the test, however that ends.
+NAMESPACE = "mount -t tmpfs -o size=2m tmpfs {folder} && echo ready && read -r _"
 
 
 @pytest.fixture
@@ -110,7 +111,8 @@ def disk(ticks_table, durable, guard):
     folder = ticks_table.program.folder / "lake"
     folder.mkdir()
     command = ["unshare", "--user", "--map-root-user", "--mount", "sh", "-c", NAMESPACE.format(folder=folder)]
-    holder = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    holder = subprocess.Popen(
+        command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
     guard.watch(holder)
     try:
         if holder.stdout.readline() == "ready\n":
