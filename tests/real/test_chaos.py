@@ -38,6 +38,8 @@ LIMITS = ["--flush-rows", "200", "--flush-age", "1s", "--log-level", "info,tickl
 SETTINGS = '[ingest]\ncommit_interval = "1s"\ncatalog_ttl = "5s"\ndrain_deadline = "10s"\n'
 # What a process says that finds another writer's file under the name that it wants.
 MET = "another writer's link is there"
+# Of so many, some do.
+ZOMBIES = 6
 SECONDS_FOR_AN_EVENT = 30
 DRAIN_SECONDS = VERIFY_SECONDS = 300
 
@@ -125,7 +127,8 @@ def must_have_met_it(run: Chaos, met: int):
         assert not count(event) or all(seen[fault] for fault in faults), (event.__name__, seen)
     assert not count(chaos.glue_fails) or any(glue[fault] for fault in GLUE_FAULTS), glue
     assert glue["refused"] == 0, glue
-    assert not count(*chaos.ZOMBIES) or met > 0, "no zombie met another's file"
+    # One alone may give up what it holds as soon as it wakes up.
+    assert count(*chaos.ZOMBIES) < ZOMBIES or met > 0, "no zombie met another's file"
 
 
 def summary(protocol, seed, run, sent, verdicts, lake, met, drained) -> str:
