@@ -4,11 +4,14 @@
 //! it. So where a gap shows, the folder is listed once more. Whatever stands before a link that the first list had was
 //! there before the second one began, so a gap that is left is one.
 //!
+//! A file that cannot be read is a problem of its own. Where the store cannot even list its folder, the store is away, and
+//! that is an error.
+//!
 //! Memory: the names of one partition's files, and what their footers say.
 
 use std::collections::BTreeMap;
 
-use futures::{StreamExt, TryStreamExt};
+use futures::StreamExt;
 use parquet::file::metadata::ParquetMetaData;
 
 use super::columns::difference;
@@ -28,6 +31,8 @@ pub(super) struct Looked {
     pub key: PartitionKey,
     /// By chain and start.
     pub links: Vec<Link>,
+    /// Files under a link's name of which nobody can tell where they end.
+    pub unread: Vec<String>,
     /// Whether there is any file.
     pub has_files: bool,
     pub problems: Vec<Problem>,
@@ -44,8 +49,8 @@ pub(super) struct Link {
 /// What is under a link's name.
 enum Read {
     Link(Link),
-    /// Nobody can tell where it ends.
-    Broken,
+    /// Nobody can tell where it ends: it is damaged, gone, or the store does not give it.
+    Unread,
     /// It has no place in the chain that it is named for.
     Foreign,
 }
@@ -71,7 +76,7 @@ pub(super) async fn look(table: &Target, key: PartitionKey) -> Result<Looked> {
     }
     let has_files = listing.entries.iter().any(|entry| !is_marker(entry)) || !problems.is_empty();
     let first = chains(&listing.entries);
-    let mut read = place.read(&first).await?;
+    let mut read = place.read(&first).await;
     if read.iter().any(|chain| !chain.gaps().is_empty()) {
         let again = place.folder.list().await?;
         let mut chains = chains(&again);
@@ -81,18 +86,24 @@ pub(super) async fn look(table: &Target, key: PartitionKey) -> Result<Looked> {
             links.retain(|start, _| last.is_some_and(|(last, _)| start <= last));
             !links.is_empty()
         });
-        read = place.read(&chains).await?;
+        read = place.read(&chains).await;
     }
-    let mut links = Vec::new();
+    let (mut links, mut unread) = (Vec::new(), Vec::new());
     for chain in read {
         problems.extend(place.untiled(&chain));
         problems.extend(chain.problems);
-        links.extend(chain.read.into_iter().filter_map(|(_, read)| match read {
-            Read::Link(link) => Some(link),
-            Read::Broken | Read::Foreign => None,
-        }));
+        for (start, read) in chain.read {
+            match read {
+                Read::Link(link) => links.push(link),
+                Read::Unread => unread.push(name_of(&chain.prefix, start)),
+                Read::Foreign => {}
+            }
+        }
     }
-    Ok(Looked { links, has_files, problems, key })
+    if problems.iter().any(|problem| problem.kind == Kind::UnreadableFile) {
+        place.folder.look().await?; // is it the store that is away?
+    }
+    Ok(Looked { links, unread, has_files, problems, key })
 }
 
 fn chains(entries: &[Entry]) -> Chains<'_> {
@@ -103,6 +114,10 @@ fn chains(entries: &[Entry]) -> Chains<'_> {
         }
     }
     chains
+}
+
+fn name_of(prefix: &str, start: i64) -> String {
+    format!("{prefix}{start:020}.parquet")
 }
 
 /// A chain, as its files say.
@@ -127,7 +142,7 @@ impl Chain {
         for (start, read) in &self.read {
             let end = match read {
                 Read::Foreign => continue,
-                Read::Broken => None,
+                Read::Unread => None,
                 Read::Link(link) => Some(link.footer.end),
             };
             if let Some(expected) = expected.filter(|expected| start != expected) {
@@ -146,7 +161,7 @@ impl Chain {
     fn source(&self) -> String {
         let link = self.read.iter().find_map(|(_, read)| match read {
             Read::Link(link) => Some(&link.footer.chain),
-            Read::Broken | Read::Foreign => None,
+            Read::Unread | Read::Foreign => None,
         });
         link.map_or_else(|| self.prefix.trim_matches(['k', '-']).to_owned(), super::source_name)
     }
@@ -171,58 +186,58 @@ impl Place<'_> {
         foreign.map(|entry| self.problem(Kind::ForeignFile, &entry.name, "its name is no link's")).collect()
     }
 
-    /// Reads the footers of chains; a file that is gone again is left out.
-    async fn read(&self, chains: &Chains<'_>) -> Result<Vec<Chain>> {
+    /// Reads the footers of chains.
+    async fn read(&self, chains: &Chains<'_>) -> Vec<Chain> {
         let mut read = Vec::with_capacity(chains.len());
         for (prefix, links) in chains {
             let mut chain = Chain { prefix: (*prefix).to_owned(), read: Vec::new(), problems: Vec::new() };
-            let files: Vec<_> = links.iter().map(|(start, entry)| self.read_one(*start, entry)).collect();
-            let mut files = futures::stream::iter(files).buffered(FOOTERS);
-            while let Some(file) = files.try_next().await? {
-                if let Some((start, file, problem)) = file {
-                    chain.read.push((start, file));
-                    chain.problems.extend(problem);
-                }
+            let files: Vec<_> = links.values().map(|entry| self.read_one(entry)).collect();
+            let mut files =
+                futures::stream::iter(files).buffered(FOOTERS).zip(futures::stream::iter(links.keys()));
+            while let Some(((file, problem), start)) = files.next().await {
+                chain.read.push((*start, file));
+                chain.problems.extend(problem);
             }
             read.push(chain);
         }
-        Ok(read)
+        read
     }
 
-    async fn read_one(&self, start: i64, entry: &Entry) -> Result<Option<(i64, Read, Option<Problem>)>> {
+    async fn read_one(&self, entry: &Entry) -> (Read, Option<Problem>) {
         let problem = |kind, detail: String| Some(self.problem(kind, &entry.name, detail));
         let metadata = match read_metadata(&self.folder, &entry.name, entry.size_bytes).await {
             Ok(Some(metadata)) => metadata,
-            Ok(None) => return Ok(None),
-            Err(e) if e.kind() == error::Kind::Protocol => {
-                return Ok(Some((start, Read::Broken, problem(Kind::BrokenFile, error::chain(&e)))));
+            Ok(None) => {
+                let gone = "it was listed, and was gone when it was to be read".to_owned();
+                return (Read::Unread, problem(Kind::Gap, gone));
             }
-            Err(e) => return Err(e),
+            Err(e) if e.kind() == error::Kind::Protocol => {
+                return (Read::Unread, problem(Kind::BrokenFile, error::chain(&e)));
+            }
+            Err(e) => return (Read::Unread, problem(Kind::UnreadableFile, error::chain(&e))),
         };
         let texts = key_values(&metadata);
         let footer = match Footer::read(&texts) {
             Ok(footer) if footer.is_named(&entry.name) => footer,
             Ok(footer) => {
                 let detail = format!("its footer is that of {footer}");
-                return Ok(Some((start, Read::Foreign, problem(Kind::RenamedFile, detail))));
+                return (Read::Foreign, problem(Kind::RenamedFile, detail));
             }
             Err(e) if Footer::is_in(&texts) => {
-                return Ok(Some((start, Read::Broken, problem(Kind::BrokenFile, error::chain(&e)))));
+                return (Read::Unread, problem(Kind::BrokenFile, error::chain(&e)));
             }
-            Err(e) => {
-                return Ok(Some((start, Read::Foreign, problem(Kind::ForeignFile, error::chain(&e)))));
-            }
+            Err(e) => return (Read::Foreign, problem(Kind::ForeignFile, error::chain(&e))),
         };
         let other = difference(&metadata, &self.table.ddl.columns);
         let other = other.and_then(|detail| problem(Kind::OtherSchema, detail));
         let link = Link { footer, rows: rows(&metadata), bytes: entry.size_bytes };
-        Ok(Some((start, Read::Link(link), other)))
+        (Read::Link(link), other)
     }
 
     fn untiled(&self, chain: &Chain) -> Vec<Problem> {
         let of = |at: Break| {
             let Break { start, expected } = at;
-            let name = format!("{}{start:020}.parquet", chain.prefix);
+            let name = name_of(&chain.prefix, start);
             let problem = match start > expected {
                 true => self.problem(
                     Kind::Gap,

@@ -165,8 +165,11 @@ impl Tally {
     }
 
     fn add(&mut self, side: Side, table: &Target, looked: Looked) {
-        let Looked { key, links, has_files, problems } = looked;
+        let Looked { key, links, unread, has_files, problems } = looked;
         self.problems.extend(problems);
+        if let Some(spans) = &mut self.spans {
+            spans.add_unread(side, &key, unread);
+        }
         self.checked.partitions += u64::from(has_files);
         for link in links {
             self.checked.links += 1;

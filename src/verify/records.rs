@@ -24,7 +24,11 @@ const NAMED: usize = 5;
 
 /// The ranges and rows of links, by source and partition.
 #[derive(Debug, Default)]
-pub(super) struct Spans(BTreeMap<ChainSource, BTreeMap<Place, Vec<Span>>>);
+pub(super) struct Spans {
+    read: BTreeMap<ChainSource, BTreeMap<Place, Vec<Span>>>,
+    /// Names of links that could not be read: rows may be in them, and are not called missing.
+    unread: BTreeMap<Place, Vec<String>>,
+}
 
 /// Which of the two tables, and a partition's path.
 type Place = (Side, String);
@@ -33,7 +37,8 @@ type Place = (Side, String);
 struct Span {
     start: i64,
     end: i64,
-    rows: u64,
+    /// None of a link that could not be read, which reaches up to the next one.
+    rows: Option<u64>,
     /// Rows that the records of the range give,
     counted: u64,
     /// and those of them whose records are noted as skipped: another group may have read them.
@@ -42,10 +47,42 @@ struct Span {
 
 impl Spans {
     pub fn add(&mut self, side: Side, key: &PartitionKey, link: &Link) {
-        let source = self.0.entry(link.footer.chain.clone()).or_default();
+        let source = self.read.entry(link.footer.chain.clone()).or_default();
         let spans = source.entry((side, key.path().to_owned())).or_default();
-        let (start, end) = (link.footer.start, link.footer.end);
-        spans.push(Span { start, end, rows: link.rows, counted: 0, skipped: 0 });
+        spans.push(Span::new(link.footer.start, link.footer.end, Some(link.rows)));
+    }
+
+    pub fn add_unread(&mut self, side: Side, key: &PartitionKey, names: Vec<String>) {
+        if !names.is_empty() {
+            self.unread.insert((side, key.path().to_owned()), names);
+        }
+    }
+
+    /// Takes those of one source, by their start.
+    fn take(&mut self, chain: &ChainSource) -> BTreeMap<Place, Vec<Span>> {
+        let mut places = self.read.remove(chain).unwrap_or_default();
+        for (place, names) in &self.unread {
+            let starts = names.iter().filter_map(|name| chain.parse(name));
+            let mut spans = starts.map(|start| Span::new(start, i64::MAX, None)).peekable();
+            if spans.peek().is_some() {
+                places.entry(place.clone()).or_default().extend(spans);
+            }
+        }
+        for spans in places.values_mut() {
+            spans.sort_by_key(|span| span.start);
+            for at in 1..spans.len() {
+                if spans[at - 1].rows.is_none() {
+                    spans[at - 1].end = spans[at].start;
+                }
+            }
+        }
+        places
+    }
+}
+
+impl Span {
+    fn new(start: i64, end: i64, rows: Option<u64>) -> Self {
+        Self { start, end, rows, counted: 0, skipped: 0 }
     }
 }
 
@@ -133,7 +170,7 @@ pub(super) async fn compare(
                 specs,
                 committed: committed.map(|(offset, _)| offset),
                 gaps: gaps(notes, &chain),
-                places: Places::new(check, tables, spans.0.remove(&chain).unwrap_or_default()),
+                places: Places::new(check, tables, spans.take(&chain)),
             };
             let reader = asked.reader.clone();
             let (compared, places) = blocking(move || recount.run(&reader)).await?;
@@ -303,8 +340,7 @@ impl Places {
         let date = |table: &Target| table.ddl.partitioned_by.iter().position(|column| column.name == "date");
         let dates = check.dates.clone().map(|dates| ([date(&tables[0]), date(&tables[1])], dates));
         let mut places = Self { dates, chains: Vec::new(), known: BTreeMap::new(), numbers: Vec::new() };
-        for (place, mut spans) in spans {
-            spans.sort_by_key(|span| span.start);
+        for (place, spans) in spans {
             places.add(place, spans);
         }
         places
@@ -363,9 +399,9 @@ impl Places {
             // Those that Kafka still has whole.
             for span in spans.iter().filter(|span| span.start >= compared.from && span.end <= compared.to) {
                 let Span { start, end, rows, counted, skipped } = span;
-                if (counted - skipped..=*counted).contains(rows) {
+                let Some(rows) = rows.filter(|rows| !(counted - skipped..=*counted).contains(rows)) else {
                     continue;
-                }
+                };
                 let mut detail =
                     format!("it has {rows} rows, and the records from {start} up to {end} give {counted}");
                 if has_holes {

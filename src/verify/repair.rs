@@ -82,7 +82,7 @@ async fn repair_one(check: &Check, table: &Target, repaired: &mut Repaired) -> R
             Registered::Impossible(Partition { .. }) => {} // no folder is its
         }
     }
-    let missing = missing(table, &known).await?;
+    let missing = missing(table, &known, &mut repaired.problems).await?;
     register(&*check.catalog, table, &missing, &Meter::default()).await?;
     for key in missing {
         repaired.registered.push(RegisteredLine {
@@ -99,17 +99,29 @@ async fn repair_one(check: &Check, table: &Target, repaired: &mut Repaired) -> R
     Ok(())
 }
 
-/// The partitions that have a whole link and are not known. Only their files are read.
-async fn missing(table: &Target, known: &BTreeSet<PartitionKey>) -> Result<Vec<PartitionKey>> {
+/// The partitions that have a whole link and are not known. Only their files are read; where none can be read that may be
+/// one, that is a problem.
+async fn missing(
+    table: &Target,
+    known: &BTreeSet<PartitionKey>,
+    problems: &mut Vec<Problem>,
+) -> Result<Vec<PartitionKey>> {
     let looks = walk(table, None).map_ok(|found| async move {
         match found {
             Found::Partition(key) if !known.contains(&key) => chains::look(table, key).await.map(Some),
             Found::Partition(_) | Found::Foreign(_) => Ok(None),
         }
     });
-    let looks = looks.try_buffered(PARTITIONS);
-    let missing = looks.try_filter_map(|looked| async {
-        Ok(looked.filter(|looked| !looked.links.is_empty()).map(|looked| looked.key))
-    });
-    missing.try_collect().await
+    let mut looks = std::pin::pin!(looks.try_buffered(PARTITIONS));
+    let mut missing = Vec::new();
+    while let Some(looked) = looks.try_next().await? {
+        match looked {
+            Some(looked) if !looked.links.is_empty() => missing.push(looked.key),
+            Some(looked) => {
+                problems.extend(looked.problems.into_iter().filter(|p| p.kind == Kind::UnreadableFile));
+            }
+            None => {}
+        }
+    }
+    Ok(missing)
 }

@@ -14,7 +14,7 @@ pub enum Kind {
     BrokenNote,
     /// A DDL that links were written under is not in `_ticklake/spec/`.
     MissingSpec,
-    /// A link does not start where the one before it ends: a file is lost.
+    /// A link does not start where the one before it ends, or is gone when it is to be read: a file is lost.
     Gap,
     /// A link starts below the end of the one before it: a file is foreign or doubled.
     Overlap,
@@ -26,6 +26,8 @@ pub enum Kind {
     RenamedFile,
     /// A link that is no whole Parquet file.
     BrokenFile,
+    /// A file that the store lists and does not give.
+    UnreadableFile,
     /// A file whose columns are not the catalog's.
     OtherSchema,
     /// A link of another cluster or topic than the others of its source.
@@ -62,6 +64,7 @@ impl Kind {
             Self::ForeignFolder => "a folder is no partition's",
             Self::RenamedFile => "a file has another's name",
             Self::BrokenFile => "a file is damaged",
+            Self::UnreadableFile => "a file cannot be read",
             Self::OtherSchema => "a file has other columns than the catalog",
             Self::OtherTopic => "a file is of another topic",
             Self::UnregisteredPartition => "a partition is not in the catalog",
@@ -108,6 +111,11 @@ impl Kind {
                 "restore the file: queries of the partition fail. Where Kafka still has the records: move it and the files \
                  of its chain that follow out of the table's folder, and run ingest once with another --group and \
                  --until-end"
+            }
+            Self::UnreadableFile => {
+                "see what the store says: an archived object is to be restored, a right that is missing to be granted. \
+                 Queries of the partition fail until then, and so does an ingest that goes on from this file. Then verify \
+                 again"
             }
             Self::OtherSchema => {
                 "move it out of the table's folder if it is foreign; else make the table in the catalog anew with the \

@@ -2,11 +2,11 @@
 
 use std::collections::BTreeMap;
 
-use futures::{StreamExt, TryStreamExt};
+use futures::StreamExt;
 
 use super::report::{GapLine, Kind, Problem, SourceLine};
 use super::source_name;
-use crate::error::{Error, Result};
+use crate::error::{self, Result};
 use crate::ingest::{ChainSource, Footer, GAPS, Gap, NOTES, Note, Target, kept, may_be_one_topic};
 
 /// Notes read at the same time.
@@ -20,16 +20,19 @@ pub(super) struct Notes {
     pub topics: Vec<Note>,
     /// By source; none before `read_gaps`.
     pub gaps: Vec<Gap>,
-    /// Paths of notes that cannot be read.
-    broken: Vec<String>,
+    /// Paths of notes that cannot be read, and why.
+    broken: Vec<(String, String)>,
 }
 
 impl Notes {
+    /// Where the folder's id is not given, nothing of the folder can be told: that is an error. A note that is not given is a
+    /// problem.
     pub async fn read(table: &Target) -> Result<Self> {
+        let id = table.find_id().await?;
         let mut broken = Vec::new();
         let mut topics: Vec<Note> = read_notes(table, NOTES, &mut broken).await?;
         topics.sort_by(|a, b| (&a.topic, a.epoch).cmp(&(&b.topic, b.epoch)));
-        Ok(Self { id: table.find_id().await?, topics, gaps: Vec::new(), broken })
+        Ok(Self { id, topics, gaps: Vec::new(), broken })
     }
 
     /// Reads which records were skipped. To be asked when offsets are known and files were looked at: a job notes a gap
@@ -44,9 +47,10 @@ impl Notes {
 
     /// What is wrong with the notes. To be asked after the walk: the first job may just have begun before it.
     pub async fn problems(&self, table: &Target, has_files: bool) -> Result<Vec<Problem>> {
-        let broken = self.broken.iter().map(|path| {
-            Problem::new(Kind::BrokenNote, &table.name, "it is no note of this version").of_file(path)
-        });
+        let broken = self
+            .broken
+            .iter()
+            .map(|(path, why)| Problem::new(Kind::BrokenNote, &table.name, why).of_file(path));
         let mut problems: Vec<Problem> = broken.collect();
         if has_files && self.id.is_none() && table.find_id().await?.is_none() {
             let detail = "it is not there, or cannot be read";
@@ -71,20 +75,24 @@ impl Notes {
 async fn read_notes<T: serde::de::DeserializeOwned>(
     table: &Target,
     at: &str,
-    broken: &mut Vec<String>,
+    broken: &mut Vec<(String, String)>,
 ) -> Result<Vec<T>> {
     let folder = table.folder.folder(at)?;
     let entries = folder.list().await?;
-    let reads =
-        entries.iter().map(|entry| async { Ok::<_, Error>((&entry.name, folder.read(&entry.name).await?)) });
-    let texts: Vec<_> = futures::stream::iter(reads).buffered(READS).try_collect().await?;
-    let mut notes = Vec::with_capacity(texts.len());
-    for (name, text) in texts {
-        match text.map(|text| serde_json::from_slice(&text)) {
-            Some(Ok(note)) => notes.push(note),
-            Some(Err(_)) => broken.push(format!("{at}/{name}")),
-            None => {} // removed just now
-        }
+    let reads = entries.iter().map(|entry| async { (&entry.name, folder.read(&entry.name).await) });
+    let mut texts = futures::stream::iter(reads).buffered(READS);
+    let mut notes = Vec::with_capacity(entries.len());
+    while let Some((name, text)) = texts.next().await {
+        let why = match text.map(|text| text.map(|text| serde_json::from_slice(&text))) {
+            Ok(Some(Ok(note))) => {
+                notes.push(note);
+                continue;
+            }
+            Ok(Some(Err(_))) => "it is no note of this version".to_owned(),
+            Ok(None) => continue, // removed just now
+            Err(e) => error::chain(&e),
+        };
+        broken.push((format!("{at}/{name}"), why));
     }
     Ok(notes)
 }

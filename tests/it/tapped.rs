@@ -14,6 +14,11 @@ use object_store::{
 };
 
 pub trait Tap: fmt::Debug + Send + Sync + 'static {
+    /// Why a file is not given, or a folder not listed.
+    fn refused(&self, _at: &Path) -> Result<()> {
+        Ok(())
+    }
+
     /// So many bytes of a file are read.
     fn read(&self, _at: &Path, _bytes: u64) {}
 
@@ -56,6 +61,7 @@ impl<T: Tap> ObjectStore for Tapped<T> {
     }
 
     async fn get_opts(&self, at: &Path, options: GetOptions) -> Result<GetResult> {
+        self.tap.refused(at)?;
         let got = self.disk.get_opts(at, options).await?;
         self.tap.read(at, got.range.end - got.range.start);
         Ok(got)
@@ -75,6 +81,7 @@ impl<T: Tap> ObjectStore for Tapped<T> {
     }
 
     async fn list_with_delimiter(&self, prefix: Option<&Path>) -> Result<ListResult> {
+        prefix.map_or(Ok(()), |folder| self.tap.refused(folder))?;
         let listed = self.disk.list_with_delimiter(prefix).await?;
         Ok(self.tap.listed(prefix, listed))
     }

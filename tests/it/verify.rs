@@ -4,6 +4,7 @@ mod lake;
 mod program;
 mod records;
 mod repair;
+mod unread;
 mod writer;
 
 use std::fs;

@@ -281,8 +281,7 @@ impl Copy {
 
     /// The same with the copy's files in a store of the caller's.
     pub async fn verify_records_in(&self, scheme: &str, store: Arc<dyn ObjectStore>) -> Report {
-        let stores = Stores::new(Durability::NoFsync).with_store(scheme, store);
-        verify::verify(&Check { stores, ..self.check_records().await }).await.unwrap()
+        verify::verify(&Check { stores: stores(scheme, store), ..self.check_records().await }).await.unwrap()
     }
 
     pub async fn check_records(&self) -> Check {
@@ -301,6 +300,11 @@ pub fn check(catalog: Arc<dyn Catalog>, records: Option<Records>) -> Check {
         records,
         patience: Duration::ZERO,
     }
+}
+
+/// Stores with one of the caller's.
+pub fn stores(scheme: &str, store: Arc<dyn ObjectStore>) -> Stores {
+    Stores::new(Durability::NoFsync).with_store(scheme, store)
 }
 
 pub fn name(table: &str) -> TableName {

@@ -11,11 +11,10 @@ use object_store::ListResult;
 use object_store::path::Path;
 use ticklake::catalog::{Catalog, Condition, Partition, Registered};
 use ticklake::error::Result;
-use ticklake::store::{Durability, Stores};
 use ticklake::table::{Ddl, TableName};
 use ticklake::verify::{self, Check, Report};
 
-use super::lake::{AAPL, Copy, name, said};
+use super::lake::{AAPL, Copy, name, said, stores};
 use crate::jobs::TICKS;
 use crate::tapped::{Tap, Tapped};
 
@@ -26,8 +25,8 @@ struct Late(Mutex<Option<String>>);
 /// Checks a copy while a file or a folder comes.
 async fn verify_while_comes(copy: &Copy, name: &str) -> Report {
     let late = Arc::new(Tapped::new(Late(Mutex::new(Some(name.to_owned())))));
-    let stores = Stores::new(Durability::NoFsync).with_store("late", late.clone());
-    let report = verify::verify(&Check { stores, ..copy.check() }).await.unwrap();
+    let check = Check { stores: stores("late", late.clone()), ..copy.check() };
+    let report = verify::verify(&check).await.unwrap();
     assert_eq!(*late.tap.0.lock().unwrap(), None, "it was left out of a list");
     report
 }
