@@ -101,6 +101,10 @@ impl Faults {
         (state.over, state.store_down, state.catalog_down) = (true, None, None);
     }
 
+    pub fn are_over(&self) -> bool {
+        self.state().over
+    }
+
     pub fn foresee(&self, words: &[&'static str]) {
         self.state().foreseen.extend(words);
     }

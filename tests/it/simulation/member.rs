@@ -210,7 +210,8 @@ impl Member {
                 Err(std_mpsc::TryRecvError::Disconnected) => return Err(End::JobGone),
             }
         }
-        let Some(commits) = newest else { return Ok(()) };
+        let Some(mut commits) = newest else { return Ok(()) };
+        commits.retain(|commit| owned.contains_key(&slot_of(&commit.source)));
         let ends = {
             let state = self.broker.state();
             owned.keys().map(|slot| (source(*slot), state.logs[slot].high)).collect()
@@ -253,7 +254,8 @@ impl Member {
         if self.faults.comes(&mut self.chance, self.faults.rates.commits, "kafka: a commit failed") {
             return failed("the coordinator is loading");
         }
-        match self.broker.commit(self.id, commits, self.style.late_commits) {
+        let late_too = self.style.late_commits && !self.faults.are_over();
+        match self.broker.commit(self.id, commits, late_too) {
             true => Ok(commits.to_vec()),
             false => failed("the member is fenced"),
         }
