@@ -67,6 +67,8 @@ pub struct Member {
     pub commands: std_mpsc::Receiver<SourceCommand>,
     /// Turns without a record: an idle member looks up less often, so that its time costs less.
     pub idle: u32,
+    /// What became of a commit: the answer comes a turn later.
+    pub commit_outcome: Option<ticklake::Result<Vec<Commit>>>,
 }
 
 const IDLE: Duration = Duration::from_millis(97);
@@ -109,6 +111,7 @@ impl Member {
             }
             End::Stopped(commits) => {
                 self.nap().await;
+                let _ = self.tell_of_commit().await; // a job that is gone wants to know nothing
                 if !commits.is_empty() {
                     let outcome = self.commit(&commits);
                     let _ = self.to.events.send(SourceEvent::Committed(outcome)).await;
@@ -133,6 +136,7 @@ impl Member {
             }
             self.idle += 1;
             let turn = async {
+                self.tell_of_commit().await?;
                 self.obey(owned).await?;
                 self.rebalance(owned, &mut assignments).await?;
                 self.deliver(owned)
@@ -221,10 +225,17 @@ impl Member {
             let outcome = self.commit(&commits);
             let lost = self.faults.rates.commits;
             if !self.faults.comes(&mut self.chance, lost, "kafka: the answer to a commit lost") {
-                self.say(SourceEvent::Committed(outcome)).await?;
+                self.commit_outcome = Some(outcome);
             }
         }
         Ok(())
+    }
+
+    async fn tell_of_commit(&mut self) -> Result<(), End> {
+        match self.commit_outcome.take() {
+            Some(outcome) => self.say(SourceEvent::Committed(outcome)).await,
+            None => Ok(()),
+        }
     }
 
     async fn tell_offsets(&mut self, sources: Vec<TopicPartition>) -> Result<(), End> {

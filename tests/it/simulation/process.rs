@@ -108,6 +108,7 @@ impl Process {
                         to: to.clone(),
                         commands: received,
                         idle: 0,
+                        commit_outcome: None,
                     };
                     (Source { topic: TOPICS[topic].into(), commands }, member.run())
                 })

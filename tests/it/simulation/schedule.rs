@@ -122,12 +122,7 @@ impl World {
                 self.drain().await;
                 self.start();
             }
-            Event::BatchBeside => {
-                self.parts.faults.count("process: a batch beside others");
-                let batch = self.process(self.version, true, From::Beginning);
-                self.writers.push(batch);
-                self.rebalance();
-            }
+            Event::BatchBeside => self.start_batch(),
             Event::Freeze => {
                 if let Some(writer) = writer {
                     self.parts.faults.count("process: stood still, was thrown out");
@@ -370,6 +365,14 @@ impl World {
         }
     }
 
+    /// Beside the other members.
+    fn start_batch(&mut self) {
+        self.parts.faults.count("process: a batch beside others");
+        let batch = self.process(self.version, true, From::Beginning);
+        self.writers.push(batch);
+        self.rebalance();
+    }
+
     fn start_as(&mut self, version: Version) {
         self.writers.retain(|w| !w.is_over());
         let writer = self.process(version, false, self.plan.from);
@@ -467,10 +470,15 @@ impl World {
     }
 
     async fn end(&mut self) {
+        let may_be_refused = self.version == Version::Wider && self.parts.broker.state().moved;
+        let lives_on = !may_be_refused && self.chance.happens(500);
+        if lives_on && self.chance.happens(400) {
+            self.start_batch();
+            sleep(Duration::from_millis(self.plan.calm)).await;
+        }
         self.parts.faults.note("the end".into());
         self.parts.faults.end();
-        let may_be_refused = self.version == Version::Wider && self.parts.broker.state().moved;
-        if !may_be_refused && self.chance.happens(500) {
+        if lives_on {
             self.live_on().await;
         }
         // A partition that an analyst dropped last is not the writer's to know.
