@@ -1,8 +1,8 @@
 //! Ends a program that was to give credentials and was given up: a `credential_process` that hangs.
 //!
 //! The SDK starts it and lets it go when it is not waited for any longer, so that a job which asks again and again
-//! would leave one behind each time. The SDK does not say which process it is; this program starts no others, so it is
-//! all of its children, and theirs. Where there is no `/proc` they stay.
+//! would leave one behind each time. The SDK does not say which process it is: it is any child that came since it was
+//! asked, and theirs. Where there is no `/proc` they stay.
 
 use std::fs;
 use std::process::{Command, Stdio};
@@ -10,11 +10,13 @@ use std::process::{Command, Stdio};
 /// Asks for credentials; dropped before the answer is there, it ends who was asked.
 pub(super) struct Asking {
     is_answered: bool,
+    /// What ran before.
+    others: Vec<String>,
 }
 
 impl Asking {
     pub fn new() -> Self {
-        Self { is_answered: false }
+        Self { is_answered: false, others: below("self") }
     }
 
     pub fn answered(mut self) {
@@ -27,7 +29,8 @@ impl Drop for Asking {
         if self.is_answered {
             return;
         }
-        let children = below("self");
+        let mut children = below("self");
+        children.retain(|child| !self.others.contains(child));
         if children.is_empty() {
             return;
         }

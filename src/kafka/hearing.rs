@@ -5,6 +5,7 @@
 //! ("connection refused", "authentication failed") comes as an event before it; the last one is kept here and
 //! becomes the cause of the error.
 
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
@@ -32,6 +33,8 @@ pub(super) fn serve<C: ConsumerContext>(consumer: &BaseConsumer<C>) {
 #[derive(Debug, Default)]
 pub(super) struct Hearing {
     last: Mutex<Option<(Option<RDKafkaErrorCode>, String)>>,
+    /// No broker is left that could answer.
+    all_down: AtomicBool,
     tokens: Option<Tokens>,
 }
 
@@ -41,7 +44,7 @@ pub(super) type NoToken = Box<dyn std::error::Error>;
 impl Hearing {
     /// Called where tokio runs, if the connection wants tokens.
     pub(super) fn of(connection: &Connection) -> Self {
-        Self { last: Mutex::default(), tokens: connection.tokens() }
+        Self { tokens: connection.tokens(), ..Self::default() }
     }
 
     /// A token where the connection wants one, so that what hinders it is told before a broker is asked. It blocks.
@@ -97,8 +100,9 @@ impl Hearing {
         }
     }
 
-    /// Asks the brokers, in steps, for `limit` at most. They are not asked again when the last word was that they and
-    /// this client do not understand each other: librdkafka would try on in silence, and it does not get better.
+    /// Asks the brokers, in steps, for `limit` at most. They are not asked again when all are gone and the last word was
+    /// that they and this client do not understand each other: librdkafka would try on in silence, and it does not get
+    /// better.
     /// The consumer reads nothing yet: what a poll of it gives are events.
     pub(super) fn ask<T, C: ConsumerContext>(
         &self,
@@ -114,7 +118,7 @@ impl Hearing {
             serve(consumer);
             use RDKafkaErrorCode::{Authentication, SSL};
             let is_final = matches!(self.last(), Some((Some(Authentication | SSL), _)));
-            if is_final || !is_away(&e) || rest <= STEP {
+            if (is_final && self.all_down.load(Ordering::Relaxed)) || !is_away(&e) || rest <= STEP {
                 return Err(e);
             }
         }
@@ -143,7 +147,9 @@ impl ClientContext for Hearing {
 
     fn error(&self, error: KafkaError, reason: &str) {
         // "1/1 brokers are down" comes after the event that says why.
-        if error.rdkafka_error_code() != Some(RDKafkaErrorCode::AllBrokersDown) {
+        if error.rdkafka_error_code() == Some(RDKafkaErrorCode::AllBrokersDown) {
+            self.all_down.store(true, Ordering::Relaxed);
+        } else {
             let last = (error.rdkafka_error_code(), reason.to_owned());
             *self.last.lock().unwrap_or_else(PoisonError::into_inner) = Some(last);
         }

@@ -414,7 +414,10 @@ impl Ask {
             Self::Create | Self::Sync => {
                 "s3:PutObject, and kms:GenerateDataKey where the bucket has a KMS key"
             }
-            Self::Read | Self::Look => "s3:GetObject, and kms:Decrypt where the bucket has a KMS key",
+            // Without the second, S3 answers for an object that is not there as for one that may not be read.
+            Self::Read | Self::Look => {
+                "s3:GetObject and s3:ListBucket, and kms:Decrypt where the bucket has a KMS key"
+            }
             Self::List => "s3:ListBucket",
         }
     }
