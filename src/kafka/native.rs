@@ -3,13 +3,18 @@
 //! Each pointer is either destroyed by [`Owned`], or belongs to the event or the message it came from and is read while
 //! that lives.
 
-use std::ffi::{CStr, CString, c_int};
+use std::any::Any;
+use std::ffi::{CStr, CString, c_int, c_void};
+use std::ops::ControlFlow;
+use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::ptr;
+use std::sync::Arc;
 use std::time::Duration;
 
 use rdkafka::TopicPartitionList;
 use rdkafka::bindings as c;
 use rdkafka::client::{Client, ClientContext};
+use rdkafka::consumer::{BaseConsumer, Consumer, ConsumerContext};
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::message::BorrowedMessage;
 use rdkafka::types::{RDKafkaAdminOp, RDKafkaRespErr};
@@ -144,13 +149,198 @@ pub(super) fn set_first_rebalance<C: ClientContext>(client: &Client<C>, delay: D
     }
 }
 
-/// Gives each header of a message: its name and its value. rdkafka panics at a name that is not UTF-8.
-pub(super) fn each_header(message: &BorrowedMessage<'_>, mut header: impl FnMut(&[u8], Option<&[u8]>)) {
-    let mut headers = ptr::null_mut();
-    // SAFETY: the message is there until the end, and what is read of it is its own. A name ends with a NUL; a value has
-    // a length.
+/// Where the records of a consumer's partitions come, apart from what `poll` gives, which then is all but records.
+///
+/// `poll` makes an event of each record, with an allocation and some locks: half of what reading costs. Here librdkafka
+/// calls back with one record after the other.
+pub(super) struct Intake<C: ConsumerContext + 'static> {
+    queue: Owned<c::rd_kafka_queue_t>,
+    /// Behind the queue: it is there until the queue is destroyed.
+    consumer: Arc<BaseConsumer<C>>,
+}
+
+impl<C: ConsumerContext> Intake<C> {
+    pub fn new(consumer: &Arc<BaseConsumer<C>>) -> Self {
+        // SAFETY: the client outlives the queue, which keeps it.
+        let queue = unsafe { c::rd_kafka_queue_new(consumer.client().native_ptr()) };
+        Self { queue: Owned(queue, c::rd_kafka_queue_destroy), consumer: consumer.clone() }
+    }
+
+    /// Has the records of a partition come here: those that wait, and those to come. It ends when the partition is given
+    /// up, which librdkafka may be about to do from an earlier assignment. Doing it twice changes nothing.
+    pub fn connect(&self, topic: &str, partition: i32) -> Result<(), KafkaError> {
+        forward(self.consumer.client(), topic, partition, self.queue.0)
+    }
+
+    /// Gives `each` what has come, until it breaks off: what it did not get comes next time. Waits for the first for
+    /// `limit`. Tells whether anything came.
+    pub fn take(&self, limit: Duration, each: impl FnMut(&Message<'_>) -> ControlFlow<()>) -> bool {
+        let limit_ms = c_int::try_from(limit.as_millis()).unwrap_or(c_int::MAX);
+        let rk = self.consumer.client().native_ptr();
+        let mut taking = Taking { each, rk, panic: None };
+        // SAFETY: the queue and its client are there until the call has returned; so is `taking`, which nobody else reads
+        // meanwhile: librdkafka calls back on this thread, from within this call.
+        let count = unsafe {
+            c::rd_kafka_consume_callback_queue(
+                self.queue.0,
+                limit_ms,
+                Some(take_one(&taking)),
+                (&raw mut taking).cast::<c_void>(),
+            )
+        };
+        if let Some(panic) = taking.panic {
+            resume_unwind(panic);
+        }
+        count > 0
+    }
+}
+
+/// What one call of `Intake::take` has of Rust's.
+struct Taking<F> {
+    each: F,
+    rk: *mut c::rd_kafka_t,
+    panic: Option<Box<dyn Any + Send>>,
+}
+
+type TakeOne = unsafe extern "C" fn(*mut c::rd_kafka_message_t, *mut c_void);
+
+/// The callback of this very kind of `taking`, whose type nobody can name.
+fn take_one<F: FnMut(&Message<'_>) -> ControlFlow<()>>(_: &Taking<F>) -> TakeOne {
+    unsafe extern "C" fn call<F: FnMut(&Message<'_>) -> ControlFlow<()>>(
+        message: *mut c::rd_kafka_message_t,
+        taking: *mut c_void,
+    ) {
+        // SAFETY: `take` gave its own, and waits. The message is librdkafka's until this returns, and is only read.
+        let (taking, message) = unsafe { (&mut *taking.cast::<Taking<F>>(), Message(&*message)) };
+        // A panic must not go through C.
+        let went = catch_unwind(AssertUnwindSafe(|| (taking.each)(&message)));
+        if matches!(went, Ok(ControlFlow::Continue(()))) {
+            return;
+        }
+        taking.panic = went.err();
+        // SAFETY: it sets a flag of this thread's; librdkafka then puts the rest back.
+        unsafe { c::rd_kafka_yield(taking.rk) }
+    }
+    call::<F>
+}
+
+/// A record as librdkafka holds it, or what comes in the place of one.
+pub(super) struct Message<'a>(&'a c::rd_kafka_message_t);
+
+impl Message<'_> {
+    /// What it is, where it is no record; of [`KafkaError::PartitionEOF`] the offset is the end.
+    pub fn error(&self) -> Option<KafkaError> {
+        match self.0.err {
+            RDKafkaRespErr::RD_KAFKA_RESP_ERR_NO_ERROR => None,
+            RDKafkaRespErr::RD_KAFKA_RESP_ERR__PARTITION_EOF => {
+                Some(KafkaError::PartitionEOF(self.0.partition))
+            }
+            RDKafkaRespErr::RD_KAFKA_RESP_ERR__FATAL => {
+                Some(KafkaError::MessageConsumptionFatal(self.0.err.into()))
+            }
+            code => Some(KafkaError::MessageConsumption(code.into())),
+        }
+    }
+
+    /// The error in librdkafka's words.
+    pub fn reason(&self) -> String {
+        // SAFETY: the message is there until the end; the text is its own, or a constant.
+        let text = unsafe { c::rd_kafka_message_errstr(self.0) };
+        if text.is_null() {
+            return String::new();
+        }
+        // SAFETY: it ends with a NUL.
+        unsafe { CStr::from_ptr(text) }.to_string_lossy().into_owned()
+    }
+
+    pub fn partition(&self) -> i32 {
+        self.0.partition
+    }
+
+    pub fn offset(&self) -> i64 {
+        self.0.offset
+    }
+
+    /// Milliseconds since the epoch.
+    pub fn timestamp(&self) -> Option<i64> {
+        let mut kind = c::rd_kafka_timestamp_type_t::RD_KAFKA_TIMESTAMP_NOT_AVAILABLE;
+        // SAFETY: the message is there until the end; the call writes the kind.
+        let timestamp = unsafe { c::rd_kafka_message_timestamp(self.0, &raw mut kind) };
+        (kind != c::rd_kafka_timestamp_type_t::RD_KAFKA_TIMESTAMP_NOT_AVAILABLE && timestamp != -1)
+            .then_some(timestamp)
+    }
+
+    pub fn key(&self) -> Option<&[u8]> {
+        // SAFETY: so many bytes are there as long as the message is.
+        unsafe { bytes(self.0.key, self.0.key_len) }
+    }
+
+    pub fn value(&self) -> Option<&[u8]> {
+        // SAFETY: so many bytes are there as long as the message is.
+        unsafe { bytes(self.0.payload, self.0.len) }
+    }
+
+    /// Gives each header: its name and its value.
+    pub fn each_header(&self, header: impl FnMut(&[u8], Option<&[u8]>)) {
+        // SAFETY: the message is there until the end.
+        unsafe { headers(self.0, header) }
+    }
+}
+
+/// Bytes of a message's; `None` where it has none.
+///
+/// # Safety
+///
+/// At an address that is not null, `len` bytes live as long as `'a`.
+unsafe fn bytes<'a>(at: *const c_void, len: usize) -> Option<&'a [u8]> {
+    // SAFETY: as the caller says.
+    (!at.is_null()).then(|| unsafe { std::slice::from_raw_parts(at.cast(), len) })
+}
+
+/// Keeps the records of a partition apart from `poll`, for an [`Intake`] to take. To be called before the partition is
+/// assigned: what comes before that would be given by `poll`.
+pub(super) fn hold_back<C: ClientContext>(
+    client: &Client<C>,
+    topic: &str,
+    partition: i32,
+) -> Result<(), KafkaError> {
+    forward(client, topic, partition, ptr::null_mut())
+}
+
+fn forward<C: ClientContext>(
+    client: &Client<C>,
+    topic: &str,
+    partition: i32,
+    to: *mut c::rd_kafka_queue_t,
+) -> Result<(), KafkaError> {
+    let topic = CString::new(topic)?;
+    // SAFETY: the client outlives the calls. The partition's queue keeps what it is forwarded to; the reference to it that
+    // is given here ends here.
     unsafe {
-        if checked(c::rd_kafka_message_headers(message.ptr(), &raw mut headers)).is_err() {
+        let queue = c::rd_kafka_queue_get_partition(client.native_ptr(), topic.as_ptr(), partition);
+        if queue.is_null() {
+            return Err(KafkaError::Subscription("librdkafka has no queue for the partition".into()));
+        }
+        let queue = Owned(queue, c::rd_kafka_queue_destroy);
+        c::rd_kafka_queue_forward(queue.0, to);
+    }
+    Ok(())
+}
+
+/// Gives each header of a message: its name and its value. rdkafka panics at a name that is not UTF-8.
+pub(super) fn each_header(message: &BorrowedMessage<'_>, header: impl FnMut(&[u8], Option<&[u8]>)) {
+    // SAFETY: the message is there until the end.
+    unsafe { headers(message.ptr(), header) }
+}
+
+/// # Safety
+///
+/// The message is there until the end.
+unsafe fn headers(message: *const c::rd_kafka_message_t, mut header: impl FnMut(&[u8], Option<&[u8]>)) {
+    let mut headers = ptr::null_mut();
+    // SAFETY: what is read of the message is its own. A name ends with a NUL; a value has a length.
+    unsafe {
+        if checked(c::rd_kafka_message_headers(message, &raw mut headers)).is_err() {
             return; // it has none
         }
         for index in 0.. {

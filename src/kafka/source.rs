@@ -17,9 +17,9 @@ mod poll;
 mod rebalance;
 
 use std::cell::Cell;
-use std::collections::HashMap;
-use std::sync::atomic::{AtomicBool, AtomicI64};
-use std::sync::{Mutex, mpsc as std_mpsc};
+use std::collections::{HashMap, HashSet};
+use std::sync::atomic::AtomicBool;
+use std::sync::{Arc, Mutex, mpsc as std_mpsc};
 use std::time::Duration;
 
 use rdkafka::config::FromClientConfigAndContext;
@@ -31,15 +31,18 @@ use self::rebalance::{Context, State};
 use super::asking::READING;
 use super::client::{Connection, failed};
 use super::hearing::Hearing;
+use super::native::Intake;
 use super::records::{RecordSet, TopicPartition};
 use crate::error::{Error, Kind, Result};
 
 /// Sets between the thread and the job: of 1 MiB at most, 8 MiB.
 const SETS_AHEAD: usize = 8;
-/// How long a full channel is waited for before the consumer is paused: a pause throws away what was fetched ahead.
+/// How long a full channel is waited for before the job counts as behind, and what was fetched last as old.
 const PATIENCE: Duration = Duration::from_millis(100);
 /// How long the job may take to answer a rebalance; below `max.poll.interval.ms` (300 s by default).
 pub const REPLY: Duration = Duration::from_secs(120);
+/// How long a source that has nothing waits for records before it looks at all else again.
+const IDLE: Duration = Duration::from_millis(20);
 /// Questions between two commits.
 const SOON: Duration = Duration::from_secs(5);
 /// How long brokers that did not answer which topic it is are not asked that again.
@@ -204,24 +207,28 @@ impl Source {
             state: Mutex::new(State::default()),
             changed: AtomicBool::new(false),
             closing: AtomicBool::new(false),
-            end_offset: AtomicI64::new(-1),
         };
-        let consumer = consumer(connection, &options.group, context)?;
+        let consumer = Arc::new(consumer(connection, &options.group, context)?);
         let topic = options.topic.clone();
-        let poller = Poller {
-            consumer,
-            options,
-            to,
-            commands: commands_receiver,
-            assigned: HashMap::new(),
-            paused: false,
-            topic_id: None,
-            unanswered: Cell::new(None),
-            open_bytes: 0,
+        let run = move || {
+            let poller = Poller {
+                intake: Intake::new(&consumer),
+                consumer,
+                options,
+                to,
+                commands: commands_receiver,
+                assigned: HashMap::new(),
+                unheard: HashSet::new(),
+                behind: false,
+                topic_id: None,
+                unanswered: Cell::new(None),
+                open_bytes: 0,
+            };
+            poller.run();
         };
         std::thread::Builder::new()
             .name("kafka-source".into())
-            .spawn(move || poller.run())
+            .spawn(run)
             .map_err(|e| Error::new(Kind::Kafka, "cannot start the source's thread").because(e))?;
         Ok(Self { topic, commands })
     }

@@ -1,40 +1,46 @@
 //! The polling thread of one source: polls, copies, hands over, and does what the job asks.
 //!
-//! It never blocks for long outside of `poll`: when the job is behind, it pauses the consumer and goes on polling.
+//! Records come through an `Intake`, all else through `poll`; one thread calls both, in turn. It never blocks for long
+//! outside of them: when the job is behind, it takes no records, so that librdkafka fetches no more, and goes on polling.
 
 use std::cell::Cell;
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
+use std::ops::ControlFlow;
+use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::sync::mpsc as std_mpsc;
 use std::time::Duration;
 
-use rdkafka::Offset;
+use rdkafka::ClientContext;
 use rdkafka::consumer::{BaseConsumer, Consumer};
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
-use rdkafka::message::{BorrowedMessage, Message};
 use tokio::sync::mpsc;
 use tokio::time::Instant;
 use tracing::debug;
 
 use super::rebalance::{Assigned, Context, commit_now, offset_list};
 use super::{
-    Commit, Delivery, Found, Headering, OPEN_BYTES, PATIENCE, SOON, SourceCommand, SourceEvent,
+    Commit, Delivery, Found, Headering, IDLE, OPEN_BYTES, PATIENCE, SOON, SourceCommand, SourceEvent,
     SourceOptions, ToJob, UNANSWERED,
 };
 use crate::error::{Error, Kind, Result};
 use crate::kafka::asking::{ANSWER, LOOK, POLL, cluster_id, committed, topic_id, watermarks};
 use crate::kafka::client::{failed, is_away};
-use crate::kafka::native::{commit, each_header, last_seen_end};
+use crate::kafka::native::{Intake, Message, commit, last_seen_end};
 use crate::kafka::records::{RecordSet, TopicPartition};
 
 /// What the thread owns.
 pub(super) struct Poller {
-    pub(super) consumer: BaseConsumer<Context>,
+    pub(super) intake: Intake<Context>,
+    pub(super) consumer: Arc<BaseConsumer<Context>>,
     pub(super) options: SourceOptions,
     pub(super) to: ToJob,
     pub(super) commands: std_mpsc::Receiver<SourceCommand>,
     pub(super) assigned: HashMap<i32, Assigned>,
-    pub(super) paused: bool,
+    /// Partitions that were assigned, and nothing of them has come yet.
+    pub(super) unheard: HashSet<i32>,
+    /// The job is: no records are taken, and so none are fetched.
+    pub(super) behind: bool,
     /// The topic's own id, as it was found; looked at again with each commit.
     pub(super) topic_id: Option<String>,
     /// When brokers last did not answer what topic it is.
@@ -116,7 +122,7 @@ impl Poller {
         });
     }
 
-    /// One poll and what follows from it.
+    /// What the job wants, what the group and the brokers say, and the records that have come.
     fn turn(&mut self, open: &mut HashMap<i32, RecordSet>) -> Result<(), End> {
         let mut newest = None;
         loop {
@@ -131,39 +137,98 @@ impl Poller {
         if let Some(offsets) = newest {
             self.obey(SourceCommand::Commit(offsets))?;
         }
-        let wait = if open.is_empty() { POLL } else { Duration::ZERO };
-        let polled = match self.consumer.poll(wait) {
-            None => Polled::Nothing,
-            Some(Ok(message)) => {
-                if self.consumer.context().changed.load(Ordering::Relaxed) {
-                    refresh(&self.consumer, &mut self.assigned, open);
-                }
-                self.open_bytes += message.payload_len() + message.key_len();
-                match copy(&message, &mut self.assigned, open, self.options.headers) {
-                    // As if the broker had no more at hand: all that is open is handed over.
-                    Polled::Record if self.open_bytes >= OPEN_BYTES => Polled::Nothing,
-                    polled => polled,
-                }
+        self.listen(open)?;
+        let wait = if open.is_empty() { IDLE } else { Duration::ZERO };
+        let Taken { any, full, ended, error } = self.take(wait, open);
+        self.hand_over(full.and_then(|partition| open.remove(&partition)).map(Delivery::Records))?;
+        for (partition, offset) in ended {
+            self.hand_over(open.remove(&partition).map(Delivery::Records))?;
+            let ended = self.assigned.get(&partition).map(|assigned| {
+                let (source, assignment) = (assigned.source.clone(), assigned.assignment);
+                Delivery::Ended { source, assignment, offset }
+            });
+            self.hand_over(ended)?;
+        }
+        if let Some((e, reason)) = error {
+            self.consumer.context().error(e.clone(), &reason);
+            self.judge(e)?;
+        }
+        // The broker has no more at hand.
+        if !any || self.open_bytes >= OPEN_BYTES {
+            self.open_bytes = 0;
+            self.hand_over(open.drain().map(|(_, set)| Delivery::Records(set)))?;
+        }
+        if !any {
+            // What ends an earlier assignment may have come after this one was connected.
+            self.unheard.iter().try_for_each(|partition| self.connect(*partition))?;
+        }
+        Ok(())
+    }
+
+    /// Serves rebalances, errors and the answers to commits: one of them.
+    fn listen(&mut self, open: &mut HashMap<i32, RecordSet>) -> Result<(), End> {
+        let polled = self.consumer.poll(Duration::ZERO).map(|polled| polled.map(|_| ()));
+        if self.consumer.context().changed.swap(false, Ordering::Relaxed) {
+            let state = self.consumer.context().state.lock().expect("only this thread locks it");
+            let is_now =
+                |p: &i32, assignment| state.assigned.get(p).is_some_and(|now| now.assignment == assignment);
+            self.assigned.retain(|p, a| is_now(p, a.assignment));
+            self.unheard.retain(|p| self.assigned.contains_key(p));
+            for (partition, now) in &state.assigned {
+                self.assigned.entry(*partition).or_insert_with(|| {
+                    self.unheard.insert(*partition);
+                    now.clone()
+                });
             }
-            Some(Err(e)) => Polled::Error(e),
-        };
-        if self.consumer.context().changed.load(Ordering::Relaxed) {
-            refresh(&self.consumer, &mut self.assigned, open);
+            drop(state);
+            // The records of what is no longer ours.
+            open.retain(|p, set| self.assigned.get(p).is_some_and(|a| a.assignment == set.assignment));
+            self.unheard.iter().try_for_each(|partition| self.connect(*partition))?;
         }
         match polled {
-            Polled::Full(partition) => self.hand_over(open.remove(&partition).map(Delivery::Records)),
-            Polled::Record => Ok(()),
-            Polled::Nothing => {
-                self.open_bytes = 0;
-                self.hand_over(open.drain().map(|(_, set)| Delivery::Records(set)))
+            None => Ok(()),
+            Some(Err(e)) => self.judge(e),
+            Some(Ok(())) => {
+                Err(End::Failed(Error::new(Kind::Protocol, "a record came where none should: this is a bug")))
             }
-            Polled::Error(KafkaError::PartitionEOF(partition)) => {
-                self.hand_over(open.remove(&partition).map(Delivery::Records))?;
-                let ended = self.ended(partition)?;
-                self.hand_over(ended)
-            }
-            Polled::Error(e) => self.judge(e),
         }
+    }
+
+    fn connect(&self, partition: i32) -> Result<(), End> {
+        self.intake
+            .connect(&self.options.topic, partition)
+            .map_err(|e| End::Failed(failed("cannot take a partition's records", e)))
+    }
+
+    /// Copies what has come into the partitions' open sets.
+    fn take(&mut self, wait: Duration, open: &mut HashMap<i32, RecordSet>) -> Taken {
+        let Self { intake, assigned, unheard, open_bytes, options, .. } = self;
+        let mut taken = Taken::default();
+        taken.any = intake.take(wait, |message| {
+            if !unheard.is_empty() {
+                unheard.remove(&message.partition());
+            }
+            match message.error() {
+                None => {}
+                Some(KafkaError::PartitionEOF(partition)) => {
+                    taken.ended.push((partition, message.offset()));
+                    return ControlFlow::Continue(());
+                }
+                Some(e) => {
+                    taken.error = Some((e, message.reason()));
+                    return ControlFlow::Break(());
+                }
+            }
+            *open_bytes += message.value().map_or(0, <[u8]>::len) + message.key().map_or(0, <[u8]>::len);
+            if copy(message, assigned, open, options.headers) {
+                taken.full = Some(message.partition());
+            }
+            if taken.full.is_some() || *open_bytes >= OPEN_BYTES {
+                return ControlFlow::Break(());
+            }
+            ControlFlow::Continue(())
+        });
+        taken
     }
 
     fn obey(&self, command: SourceCommand) -> Result<(), End> {
@@ -198,12 +263,12 @@ impl Poller {
         }
     }
 
-    /// Where the sources end, as far as it can be told soon. What is paused is not fetched: there the broker is asked,
-    /// until it does not answer.
+    /// Where the sources end, as far as it can be told soon. While the job is behind nothing is fetched: then the broker is
+    /// asked, until it does not answer.
     fn ends(&self) -> Vec<(TopicPartition, i64)> {
         let mut ends = Vec::with_capacity(self.assigned.len());
         for source in self.assigned.values().map(|assigned| &assigned.source) {
-            let end = match self.paused {
+            let end = match self.behind {
                 false => last_seen_end(self.consumer.client(), &source.topic, source.partition),
                 true => match self.consumer.fetch_watermarks(&source.topic, source.partition, SOON) {
                     Ok((_, high)) => Some(high),
@@ -297,7 +362,7 @@ impl Poller {
         self.to.events.blocking_send(event).map_err(|_| End::JobGone)
     }
 
-    /// Hands over what there is; when the job is behind, waits, then pauses and goes on polling until it has caught up.
+    /// Hands over what there is; when the job is behind, waits, and goes on polling until it has caught up.
     fn hand_over(&mut self, deliveries: impl IntoIterator<Item = Delivery>) -> Result<(), End> {
         for mut delivery in deliveries {
             let mut waited = Duration::ZERO;
@@ -313,15 +378,15 @@ impl Poller {
                     Err(std_mpsc::RecvTimeoutError::Timeout) => waited += step,
                     Err(std_mpsc::RecvTimeoutError::Disconnected) => return Err(End::JobGone),
                 }
-                if waited >= PATIENCE {
-                    self.poll_paused()?;
-                }
+                self.behind = waited >= PATIENCE;
+                self.listen(&mut HashMap::new())?;
                 if !self.is_current(&delivery) {
                     break; // revoked meanwhile: its next owner reads it again
                 }
             }
         }
-        if self.paused { self.resume() } else { Ok(()) }
+        self.behind = false;
+        Ok(())
     }
 
     fn is_current(&self, delivery: &Delivery) -> bool {
@@ -331,92 +396,31 @@ impl Poller {
         };
         self.assigned.get(&source.partition).is_some_and(|a| a.assignment == assignment)
     }
-
-    /// Serves rebalances and errors while nothing is fetched.
-    fn poll_paused(&mut self) -> Result<(), End> {
-        if !self.paused {
-            debug!("the job is behind: reading pauses");
-            self.paused = true;
-        }
-        // Also those assigned since the last call; to pause again is no change.
-        let all =
-            self.consumer.assignment().map_err(|e| End::Failed(failed("cannot list the assignment", e)))?;
-        self.consumer.pause(&all).map_err(|e| End::Failed(failed("cannot pause", e)))?;
-        let polled = match self.consumer.poll(Duration::from_millis(10)) {
-            // Fetched before the pause: read again after the resume.
-            Some(Ok(message)) => Some(message.partition()),
-            Some(Err(KafkaError::PartitionEOF(_))) | None => None,
-            Some(Err(e)) => return self.judge(e),
-        };
-        if let Some(assigned) = polled.and_then(|partition| self.assigned.get(&partition)) {
-            let next = Offset::Offset(assigned.next);
-            self.consumer
-                .seek(&self.options.topic, assigned.source.partition, next, ANSWER)
-                .map_err(|e| End::Failed(failed("cannot go back to an offset", e)))?;
-        }
-        if self.consumer.context().changed.load(Ordering::Relaxed) {
-            refresh(&self.consumer, &mut self.assigned, &mut HashMap::new());
-        }
-        Ok(())
-    }
-
-    fn resume(&mut self) -> Result<(), End> {
-        let all =
-            self.consumer.assignment().map_err(|e| End::Failed(failed("cannot list the assignment", e)))?;
-        self.consumer.resume(&all).map_err(|e| End::Failed(failed("cannot resume", e)))?;
-        self.paused = false;
-        Ok(())
-    }
-
-    fn ended(&self, partition: i32) -> Result<Option<Delivery>, End> {
-        let Some(assigned) = self.assigned.get(&partition) else { return Ok(None) };
-        let offset = self.consumer.context().end_offset.swap(-1, Ordering::Relaxed);
-        if offset < 0 {
-            return Err(End::Failed(
-                Error::new(Kind::Kafka, "librdkafka does not say where the partition ends")
-                    .with("source", &assigned.source),
-            ));
-        }
-        let (source, assignment) = (assigned.source.clone(), assigned.assignment);
-        Ok(Some(Delivery::Ended { source, assignment, offset }))
-    }
 }
 
-enum Polled {
-    Nothing,
-    Record,
-    /// The partition's set is full.
-    Full(i32),
-    Error(KafkaError),
+/// What came of one look at the intake.
+#[derive(Default)]
+struct Taken {
+    any: bool,
+    /// The partition whose set is full.
+    full: Option<i32>,
+    /// Where partitions ended, after what is in their sets.
+    ended: Vec<(i32, i64)>,
+    /// With librdkafka's words.
+    error: Option<(KafkaError, String)>,
 }
 
-/// Takes over what a rebalance changed, and drops the records of what is no longer ours.
-fn refresh(
-    consumer: &BaseConsumer<Context>,
-    assigned: &mut HashMap<i32, Assigned>,
-    open: &mut HashMap<i32, RecordSet>,
-) {
-    let context = consumer.context();
-    context.changed.store(false, Ordering::Relaxed);
-    let state = context.state.lock().expect("only this thread locks it");
-    assigned.retain(|p, a| state.assigned.get(p).is_some_and(|now| now.assignment == a.assignment));
-    for (partition, now) in &state.assigned {
-        assigned.entry(*partition).or_insert_with(|| now.clone());
-    }
-    open.retain(|p, set| assigned.get(p).is_some_and(|a| a.assignment == set.assignment));
-}
-
-/// Copies a message into its partition's open set.
+/// Copies a message into its partition's open set, and tells whether that is full now.
 fn copy(
-    message: &BorrowedMessage<'_>,
+    message: &Message<'_>,
     assigned: &mut HashMap<i32, Assigned>,
     open: &mut HashMap<i32, RecordSet>,
     headers: Headering,
-) -> Polled {
+) -> bool {
     let partition = message.partition();
     // A message of a partition that was revoked while it waited in the queue.
     let Some(assigned) = assigned.get_mut(&partition).filter(|a| a.next <= message.offset()) else {
-        return Polled::Record;
+        return false;
     };
     assigned.next = message.offset() + 1;
     // One that was left open when the partition was revoked and came back is of another assignment.
@@ -425,9 +429,9 @@ fn copy(
     }
     let set =
         open.entry(partition).or_insert_with(|| RecordSet::new(assigned.source.clone(), assigned.assignment));
-    set.push(message.offset(), message.timestamp().to_millis(), message.key(), message.payload());
+    set.push(message.offset(), message.timestamp(), message.key(), message.value());
     if headers == Headering::Copy {
-        each_header(message, |name, value| set.push_header(name, value));
+        message.each_header(|name, value| set.push_header(name, value));
     }
-    if set.is_full() { Polled::Full(partition) } else { Polled::Record }
+    set.is_full()
 }

@@ -5,7 +5,7 @@
 
 use std::collections::HashMap;
 use std::sync::Mutex;
-use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::RecvTimeoutError;
 
 use rdkafka::client::OAuthToken;
@@ -22,6 +22,7 @@ use crate::error::{Error, Kind, Result};
 use crate::kafka::asking::{ANSWER, patiently, watermarks};
 use crate::kafka::client::failed;
 use crate::kafka::hearing::{Hearing, NoToken};
+use crate::kafka::native::hold_back;
 use crate::kafka::records::TopicPartition;
 
 /// The context of a source's consumer.
@@ -33,8 +34,6 @@ pub(super) struct Context {
     pub(super) state: Mutex<State>,
     pub(super) changed: AtomicBool,
     pub(super) closing: AtomicBool,
-    /// Where the partition ends whose end `poll` is about to give; below 0 where that is not known.
-    pub(super) end_offset: AtomicI64,
 }
 
 #[derive(Default)]
@@ -63,12 +62,7 @@ impl ClientContext for Context {
     }
 
     fn error(&self, error: KafkaError, reason: &str) {
-        // The end of a partition is an answer, not an error: `poll` gives it, without its offset, right after this.
-        if error.rdkafka_error_code() == Some(RDKafkaErrorCode::PartitionEOF) {
-            self.end_offset.store(end_offset(reason).unwrap_or(-1), Ordering::Relaxed);
-        } else {
-            self.hearing.error(error, reason);
-        }
+        self.hearing.error(error, reason);
     }
 }
 
@@ -94,12 +88,6 @@ impl ConsumerContext for Context {
     }
 }
 
-/// `Fetch from broker 1 reached end of partition at offset 1005 (HighwaterMark 1005)`
-fn end_offset(reason: &str) -> Option<i64> {
-    let (_, rest) = reason.split_once("end of partition at offset ")?;
-    rest.split(' ').next()?.parse().ok()
-}
-
 impl Context {
     fn assign(&self, consumer: &BaseConsumer<Self>, tpl: &mut TopicPartitionList) -> Result<()> {
         let starts = match self.closing.load(Ordering::Relaxed) {
@@ -110,6 +98,8 @@ impl Context {
         for (source, offset) in &starts {
             tpl.set_partition_offset(&source.topic, source.partition, Offset::Offset(*offset))
                 .map_err(|e| failed("cannot set a start offset", e).with("source", source))?;
+            hold_back(consumer.client(), &source.topic, source.partition)
+                .map_err(|e| failed("cannot take a partition's records", e).with("source", source))?;
         }
         let assigned = match consumer.rebalance_protocol() {
             RebalanceProtocol::Cooperative => consumer.incremental_assign(tpl),
