@@ -6,11 +6,11 @@
 //! ```
 //!
 //! A rebalance is an event with a reply, and the thread waits for the reply: when the first record of an assignment
-//! arrives, the job knows the assignment. Records that cannot be handed over pause the consumer, which goes on
-//! polling, so that it is never expelled for being slow.
+//! arrives, the job knows the assignment. While records cannot be handed over no more are taken from librdkafka, whose
+//! queue fills up, and it fetches no more; the thread goes on polling, so that it is never expelled for being slow.
 //!
-//! One topic a consumer, since rdkafka's end-of-partition names the partition but not the topic. It does not decide
-//! where to start, nor what to commit: the job says both.
+//! One topic a consumer: partitions are known by their numbers alone. It does not decide where to start, nor what to
+//! commit: the job says both.
 
 mod judge;
 mod poll;
