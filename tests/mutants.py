@@ -131,7 +131,7 @@ MUTANTS = [
          "M || topic_id.is_empty() || other.is_empty() || topic_id == other"),
     ]),
     ("anothers-part-is-done", "a batch takes the part of another member for done as soon as that has committed anything", [
-        ("src/ingest/pipeline/member.rs", "commit.offset >= *end);\n            if ours", "M || commit.offset >= *end);\n            if ours"),
+        ("src/ingest/pipeline/member.rs", "if offset.is_some_and(|offset| offset >= end)", "if offset.is_some_and(|offset| M || offset >= end)"),
     ]),
     ("asked-once", "a batch whose question for the others' offsets failed does not ask again", [
         ("src/ingest/pipeline.rs", "                self.asked.remove(&topic);\n",

@@ -247,7 +247,7 @@ impl Pipeline {
             SourceEvent::GroupOffsets { topic, offsets } => {
                 self.asked.remove(&topic);
                 match offsets {
-                    Ok(offsets) => self.note_others(&offsets),
+                    Ok(offsets) => self.note_offsets(&topic, &offsets),
                     Err(e) => warn!(error = error::chain(&e), "asking again"),
                 }
                 Ok(())

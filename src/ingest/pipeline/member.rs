@@ -250,10 +250,13 @@ impl Pipeline {
             })
     }
 
-    /// Asks each topic's source, unless it has not answered yet.
+    /// While others are waited for: asks each topic's source what the group has, unless it has not answered yet.
     pub(super) fn ask_for_others(&mut self) {
+        if self.plan.ends.keys().all(|source| self.sources.contains_key(source)) {
+            return;
+        }
         let mut by_topic: BTreeMap<String, Vec<TopicPartition>> = BTreeMap::new();
-        for source in self.plan.ends.keys().filter(|source| !self.sources.contains_key(*source)) {
+        for source in self.plan.ends.keys() {
             by_topic.entry(source.topic.to_string()).or_default().push(source.clone());
         }
         for (topic, sources) in by_topic {
@@ -263,17 +266,31 @@ impl Pipeline {
         }
     }
 
-    /// What another member has brought to its end is no longer waited for.
-    pub(super) fn note_others(&mut self, offsets: &[Commit]) {
-        for commit in offsets {
-            let mark = self.mark(&commit.source);
-            let ours = CommitMark::parse(&commit.metadata)
-                .is_some_and(|theirs| mark.trusts(&theirs) && mark.spec == theirs.spec);
-            let done = self.plan.ends.get(&commit.source).is_some_and(|end| commit.offset >= *end);
-            if ours && done && !self.sources.contains_key(&commit.source) {
-                self.plan.ends.remove(&commit.source);
+    /// What another member has brought to its end is no longer waited for. What is ours and was moved by hand is committed
+    /// again: another batch may wait for it, as this one does for its.
+    pub(super) fn note_offsets(&mut self, topic: &str, offsets: &[Commit]) {
+        let asked: Vec<(TopicPartition, i64)> = self.ends_of(topic).collect();
+        for (source, end) in asked {
+            let found = offsets.iter().find(|commit| commit.source == source);
+            let mark = self.mark(&source);
+            let is_ours = |commit: &&Commit| {
+                CommitMark::parse(&commit.metadata)
+                    .is_some_and(|theirs| mark.trusts(&theirs) && mark.spec == theirs.spec)
+            };
+            let offset = found.filter(is_ours).map(|commit| commit.offset);
+            if !self.sources.contains_key(&source) {
+                if offset.is_some_and(|offset| offset >= end) {
+                    self.plan.ends.remove(&source);
+                }
+            } else if offset != self.confirmed.get(&source).copied() {
+                self.confirmed.remove(&source);
             }
         }
+    }
+
+    fn ends_of<'a>(&'a self, topic: &'a str) -> impl Iterator<Item = (TopicPartition, i64)> + 'a {
+        let ends = self.plan.ends.iter().filter(move |(source, _)| *source.topic == *topic);
+        ends.map(|(source, end)| (source.clone(), *end))
     }
 }
 
