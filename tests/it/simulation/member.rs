@@ -287,17 +287,24 @@ impl Member {
             let all = owned.keys().copied().collect();
             self.revoke(owned, all, true).await?;
         }
-        let (theirs, free) = {
+        let theirs: Vec<i32> = {
             let state = self.broker.state();
-            let is_wanted = |p: &i32| state.wanted.get(p) == Some(&self.id);
-            let theirs: Vec<i32> = owned.keys().filter(|p| !is_wanted(p)).copied().collect();
-            let free = |p: &i32| is_wanted(p) && !owned.contains_key(p) && !state.holders.contains_key(p);
-            let slots = state.logs.keys().copied().filter(|slot| self.is_ours(*slot));
-            (theirs, slots.filter(free).collect::<Vec<_>>())
+            owned.keys().filter(|slot| state.wanted.get(slot) != Some(&self.id)).copied().collect()
         };
         if !theirs.is_empty() {
             self.revoke(owned, theirs, false).await?;
         }
+        // Only now: another member may have taken meanwhile what was free.
+        let free: Vec<i32> = {
+            let state = self.broker.state();
+            let is_free = |slot: &i32| {
+                self.is_ours(*slot)
+                    && state.wanted.get(slot) == Some(&self.id)
+                    && !owned.contains_key(slot)
+                    && !state.holders.contains_key(slot)
+            };
+            state.logs.keys().copied().filter(is_free).collect()
+        };
         let mut taken = free;
         if self.style.eager && *assignments < 4 && self.chance.happens(30) {
             taken.extend(owned.keys());
