@@ -5,8 +5,8 @@
 #   make soak    the tests that look for lost and doubled rows, for hours: SCHEDULES, SEED and EVENTS say how many
 #   make check   format, lints, docs, licences and sources of dependencies, the AWS template
 #
-# demo and test share one build of the dev profile (tests/one_build.sh); soak alone builds another, which runs five times as
-# many schedules in a day.
+# demo and test share one build of the dev profile (tests/one_build.sh); soak alone builds another, which runs more than
+# twice as many schedules in a day.
 
 .DEFAULT_GOAL := help
 .PHONY: help demo test soak check
