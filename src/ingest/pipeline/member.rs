@@ -1,7 +1,7 @@
 //! The pipeline's side of its group membership: which sources it has, where they start, what is committed, and when a
 //! batch is at its end.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 
 use bytes::Bytes;
 use tokio::time::Instant;
@@ -269,15 +269,16 @@ impl Pipeline {
     /// What another member has brought to its end is no longer waited for. What is ours and was moved by hand is committed
     /// again: another batch may wait for it, as this one does for its.
     pub(super) fn note_offsets(&mut self, topic: &str, offsets: &[Commit]) {
-        let asked: Vec<(TopicPartition, i64)> = self.ends_of(topic).collect();
+        let found: HashMap<_, _> = offsets.iter().map(|commit| (&commit.source, commit)).collect();
+        let asked = self.plan.ends.iter().filter(|(source, _)| *source.topic == *topic);
+        let asked: Vec<_> = asked.map(|(source, end)| (source.clone(), *end)).collect();
         for (source, end) in asked {
-            let found = offsets.iter().find(|commit| commit.source == source);
             let mark = self.mark(&source);
-            let is_ours = |commit: &&Commit| {
+            let is_ours = |commit: &&&Commit| {
                 CommitMark::parse(&commit.metadata)
                     .is_some_and(|theirs| mark.trusts(&theirs) && mark.spec == theirs.spec)
             };
-            let offset = found.filter(is_ours).map(|commit| commit.offset);
+            let offset = found.get(&source).filter(is_ours).map(|commit| commit.offset);
             if !self.sources.contains_key(&source) {
                 if offset.is_some_and(|offset| offset >= end) {
                     self.plan.ends.remove(&source);
@@ -286,11 +287,6 @@ impl Pipeline {
                 self.confirmed.remove(&source);
             }
         }
-    }
-
-    fn ends_of<'a>(&'a self, topic: &'a str) -> impl Iterator<Item = (TopicPartition, i64)> + 'a {
-        let ends = self.plan.ends.iter().filter(move |(source, _)| *source.topic == *topic);
-        ends.map(|(source, end)| (source.clone(), *end))
     }
 }
 

@@ -160,7 +160,7 @@ impl Poller {
         }
         if !any {
             // What ends an earlier assignment may have come after this one was connected.
-            self.unheard.iter().try_for_each(|partition| self.connect(*partition))?;
+            self.connect()?;
         }
         Ok(())
     }
@@ -183,7 +183,7 @@ impl Poller {
             drop(state);
             // The records of what is no longer ours.
             open.retain(|p, set| self.assigned.get(p).is_some_and(|a| a.assignment == set.assignment));
-            self.unheard.iter().try_for_each(|partition| self.connect(*partition))?;
+            self.connect()?;
         }
         match polled {
             None => Ok(()),
@@ -194,10 +194,11 @@ impl Poller {
         }
     }
 
-    fn connect(&self, partition: i32) -> Result<(), End> {
-        self.intake
-            .connect(&self.options.topic, partition)
-            .map_err(|e| End::Failed(failed("cannot take a partition's records", e)))
+    /// Has the records of what is unheard come to the intake.
+    fn connect(&self) -> Result<(), End> {
+        let connect = |partition: &i32| self.intake.connect(&self.options.topic, *partition);
+        let connected = self.unheard.iter().try_for_each(connect);
+        connected.map_err(|e| End::Failed(failed("cannot take a partition's records", e)))
     }
 
     /// Copies what has come into the partitions' open sets.

@@ -295,7 +295,7 @@ impl Member {
             self.revoke(owned, theirs, false).await?;
         }
         // Only now: another member may have taken meanwhile what was free.
-        let free: Vec<i32> = {
+        let mut taken: Vec<i32> = {
             let state = self.broker.state();
             let is_free = |slot: &i32| {
                 self.is_ours(*slot)
@@ -305,7 +305,6 @@ impl Member {
             };
             state.logs.keys().copied().filter(is_free).collect()
         };
-        let mut taken = free;
         if self.style.eager && *assignments < 4 && self.chance.happens(30) {
             taken.extend(owned.keys());
         }
