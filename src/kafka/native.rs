@@ -16,7 +16,6 @@ use rdkafka::bindings as c;
 use rdkafka::client::{Client, ClientContext};
 use rdkafka::consumer::{BaseConsumer, Consumer, ConsumerContext};
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
-use rdkafka::message::BorrowedMessage;
 use rdkafka::types::{RDKafkaAdminOp, RDKafkaRespErr};
 
 use super::iam::Token;
@@ -327,12 +326,8 @@ fn forward<C: ClientContext>(
     Ok(())
 }
 
-/// Gives each header of a message: its name and its value. rdkafka panics at a name that is not UTF-8.
-pub(super) fn each_header(message: &BorrowedMessage<'_>, header: impl FnMut(&[u8], Option<&[u8]>)) {
-    // SAFETY: the message is there until the end.
-    unsafe { headers(message.ptr(), header) }
-}
-
+/// rdkafka panics at a name that is not UTF-8.
+///
 /// # Safety
 ///
 /// The message is there until the end.

@@ -3,25 +3,27 @@
 //! Partitions are assigned by hand, so that no group is joined, nobody is given fewer partitions for it, and nothing is
 //! committed. Of a group only its committed offsets are read. Every call blocks: it belongs on a thread of its own.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
+use std::ops::{ControlFlow, Range};
+use std::sync::Arc;
+use std::time::Duration;
 
 use rdkafka::config::FromClientConfigAndContext;
 use rdkafka::consumer::{BaseConsumer, Consumer};
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
-use rdkafka::message::Message;
 use rdkafka::{Offset, TopicPartitionList};
 use tokio::time::Instant;
 
 use super::asking::{ANSWER, LOOK, POLL, READING, cluster_id, committed, topic_id, watermarks};
 use super::client::{Connection, failed};
 use super::hearing::Hearing;
-use super::native::each_header;
+use super::native::{Intake, Message, hold_back};
 use super::records::{RecordSet, TopicPartition};
 use crate::error::{Error, Kind, Result};
 
 /// A reader of one cluster.
 pub struct Reader {
-    consumer: BaseConsumer<Hearing>,
+    consumer: Arc<BaseConsumer<Hearing>>,
     brokers: String,
 }
 
@@ -43,6 +45,7 @@ impl Reader {
         let fixed = [&own[..], &READING].concat();
         let config = connection.config(&defaults, &fixed)?;
         let consumer = BaseConsumer::from_config_and_context(&config, Hearing::of(connection))
+            .map(Arc::new)
             .map_err(|e| failed("cannot make a consumer", e))?;
         Ok(Self { consumer, brokers: connection.brokers.clone() })
     }
@@ -93,81 +96,124 @@ impl Reader {
         watermarks(&self.consumer, source)
     }
 
-    /// Reads a source's records of the offsets from `from` up to and without `to`, as far as there are any, in their order.
+    /// Reads records of a topic's partitions, each from an offset up to and without another, as far as there are any: those
+    /// of a partition in their order, partitions as they come.
     pub fn read(
         &self,
-        source: &TopicPartition,
-        from: i64,
-        to: i64,
-        mut each: impl FnMut(&RecordSet) -> Result<()>,
+        topic: &str,
+        ranges: &[(i32, Range<i64>)],
+        mut each: impl FnMut(RecordSet) -> Result<()>,
     ) -> Result<()> {
-        if from >= to {
+        let ranges: Vec<_> = ranges.iter().filter(|(_, range)| !range.is_empty()).collect();
+        if ranges.is_empty() {
             return Ok(());
         }
-        let cannot = |e| failed("cannot read a partition", e).with("source", source);
+        let cannot = |e| failed("cannot read a topic", e).with("topic", topic);
         let mut list = TopicPartitionList::new();
-        list.add_partition_offset(&source.topic, source.partition, Offset::Offset(from)).map_err(cannot)?;
+        for (partition, range) in &ranges {
+            list.add_partition_offset(topic, *partition, Offset::Offset(range.start)).map_err(cannot)?;
+            hold_back(self.consumer.client(), topic, *partition).map_err(cannot)?;
+        }
         self.consumer.assign(&list).map_err(cannot)?;
-        let read = self.drain(source, to, &mut each);
+        let intake = Intake::new(&self.consumer);
+        let connect = |(partition, _): &&(i32, Range<i64>)| intake.connect(topic, *partition);
+        let connected = ranges.iter().try_for_each(connect).map_err(cannot);
+        let open = ranges.into_iter().map(|(partition, range)| {
+            let set = RecordSet::new(TopicPartition::new(topic, *partition), 0);
+            (*partition, Reading { next: range.start, end: range.end, set })
+        });
+        let read = connected.and_then(|()| self.drain(&intake, topic, open.collect(), &mut each));
         let given_up = self.consumer.unassign().map_err(cannot);
         read.and(given_up)
     }
 
     fn drain(
         &self,
-        source: &TopicPartition,
-        to: i64,
-        each: &mut impl FnMut(&RecordSet) -> Result<()>,
+        intake: &Intake<Hearing>,
+        topic: &str,
+        mut open: HashMap<i32, Reading>,
+        each: &mut impl FnMut(RecordSet) -> Result<()>,
     ) -> Result<()> {
-        let mut set = RecordSet::new(source.clone(), 0);
         let mut heard = Instant::now();
-        loop {
-            let message = match self.consumer.poll(POLL) {
-                Some(Ok(message)) => message,
-                // Of this source: no other is assigned.
-                Some(Err(KafkaError::PartitionEOF(_))) => return each(&set),
-                Some(Err(e)) => {
-                    must_pass(e, source)?;
-                    continue;
-                }
-                None if heard.elapsed() < ANSWER => continue,
-                None => {
-                    let error = Error::new(Kind::Kafka, "the brokers give no more records: try again later")
-                        .with("source", source)
-                        .with("waited", format_args!("{} s", ANSWER.as_secs()));
-                    return Err(match self.consumer.context().reason() {
-                        Some(reason) => error.because(reason),
-                        None => error,
-                    });
-                }
-            };
-            heard = Instant::now();
-            if message.offset() >= to {
-                return each(&set);
+        while !open.is_empty() {
+            // Errors, and answers that nobody waits for.
+            if let Some(Err(e)) = self.consumer.poll(Duration::ZERO) {
+                must_pass(e, topic)?;
             }
-            set.push(message.offset(), message.timestamp().to_millis(), message.key(), message.payload());
-            each_header(&message, |name, value| set.push_header(name, value));
-            if set.is_full() {
-                each(&set)?;
-                set = RecordSet::new(source.clone(), 0);
+            let mut outcome = Ok(());
+            let any = intake.take(POLL, |message| {
+                outcome = take(message, topic, &mut open, each);
+                if outcome.is_ok() { ControlFlow::Continue(()) } else { ControlFlow::Break(()) }
+            });
+            outcome?;
+            if any {
+                heard = Instant::now();
+            } else if heard.elapsed() >= ANSWER {
+                let error = Error::new(Kind::Kafka, "the brokers give no more records: try again later")
+                    .with("topic", topic)
+                    .with("waited", format_args!("{} s", ANSWER.as_secs()));
+                return Err(match self.consumer.context().reason() {
+                    Some(reason) => error.because(reason),
+                    None => error,
+                });
             }
         }
+        Ok(())
     }
 }
 
+/// How far a partition is read.
+struct Reading {
+    next: i64,
+    end: i64,
+    set: RecordSet,
+}
+
+/// Takes one message of the intake's; a partition that is read to its end is no longer open.
+fn take(
+    message: &Message<'_>,
+    topic: &str,
+    open: &mut HashMap<i32, Reading>,
+    each: &mut impl FnMut(RecordSet) -> Result<()>,
+) -> Result<()> {
+    let ended = match message.error() {
+        None => None,
+        Some(KafkaError::PartitionEOF(partition)) => Some(partition),
+        Some(e) => return must_pass(e, topic),
+    };
+    let partition = ended.unwrap_or_else(|| message.partition());
+    // What an earlier call left, or what is beyond the end.
+    let Some(reading) = open.get_mut(&partition) else { return Ok(()) };
+    if ended.is_some() || message.offset() >= reading.end {
+        return open.remove(&partition).map_or(Ok(()), |reading| each(reading.set));
+    }
+    if message.offset() < reading.next {
+        return Ok(());
+    }
+    reading.next = message.offset() + 1;
+    let set = &mut reading.set;
+    set.push(message.offset(), message.timestamp(), message.key(), message.value());
+    message.each_header(|name, value| set.push_header(name, value));
+    if set.is_full() {
+        let next = set.next();
+        each(std::mem::replace(set, next))?;
+    }
+    Ok(())
+}
+
 /// What the client gets over by itself is no error; all else is, as records could be passed over without a word.
-fn must_pass(e: KafkaError, source: &TopicPartition) -> Result<()> {
+fn must_pass(e: KafkaError, topic: &str) -> Result<()> {
     use RDKafkaErrorCode as Code;
     match e.rdkafka_error_code() {
         Some(Code::BrokerTransportFailure | Code::AllBrokersDown | Code::Resolve | Code::OperationTimedOut) => {
-            tracing::warn!(error = %e, %source, "the broker had a problem; trying on");
+            tracing::warn!(error = %e, topic, "the broker had a problem; trying on");
             Ok(())
         }
         Some(Code::AutoOffsetReset | Code::OffsetOutOfRange) => Err(failed(
             "records were removed while they were being read (by retention, or with their topic): run it again",
             e,
         )
-        .with("source", source)),
-        _ => Err(failed("a partition cannot be read", e).with("source", source)),
+        .with("topic", topic)),
+        _ => Err(failed("a topic cannot be read", e).with("topic", topic)),
     }
 }

@@ -83,6 +83,17 @@ impl RecordSet {
         Self { source, assignment, block: Vec::new(), records: Vec::new(), headers: Vec::new() }
     }
 
+    /// An empty set after this one, of the same assignment, with room for as much.
+    pub fn next(&self) -> Self {
+        Self {
+            source: self.source.clone(),
+            assignment: self.assignment,
+            block: Vec::with_capacity(self.block.len()),
+            records: Vec::with_capacity(self.records.len()),
+            headers: Vec::with_capacity(self.headers.len()),
+        }
+    }
+
     /// Appends a record; its offset is above those before it.
     pub fn push(&mut self, offset: i64, timestamp: Option<i64>, key: Option<&[u8]>, value: Option<&[u8]>) {
         debug_assert!(self.records.last().is_none_or(|last| last.offset < offset));

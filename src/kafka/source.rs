@@ -17,7 +17,7 @@ mod poll;
 mod rebalance;
 
 use std::cell::Cell;
-use std::collections::{HashMap, HashSet};
+use std::collections::HashSet;
 use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, Mutex, mpsc as std_mpsc};
 use std::time::Duration;
@@ -61,6 +61,8 @@ pub struct SourceOptions {
     pub time: Option<i64>,
     /// The table has `@headers` columns.
     pub headers: Headering,
+    /// For records that were fetched, and those that are on their way to the job.
+    pub memory_bytes: usize,
 }
 
 /// Whether headers are copied.
@@ -208,7 +210,7 @@ impl Source {
             changed: AtomicBool::new(false),
             closing: AtomicBool::new(false),
         };
-        let consumer = Arc::new(consumer(connection, &options.group, context)?);
+        let consumer = Arc::new(consumer(connection, &options, context)?);
         let topic = options.topic.clone();
         let run = move || {
             let poller = Poller {
@@ -217,7 +219,7 @@ impl Source {
                 options,
                 to,
                 commands: commands_receiver,
-                assigned: HashMap::new(),
+                assigned: hashbrown::HashMap::new(),
                 unheard: HashSet::new(),
                 behind: false,
                 topic_id: None,
@@ -234,12 +236,23 @@ impl Source {
     }
 }
 
-fn consumer(connection: &Connection, group: &str, context: Context) -> Result<BaseConsumer<Context>> {
+/// librdkafka's limit on its queue counts keys and values alone. A tick's message takes some five times as much, and is in
+/// its queue, in a set or on its way to the job.
+const MEMORY_A_QUEUED_BYTE: usize = 16;
+const QUEUE_KIB_MIN: usize = 256;
+
+fn consumer(
+    connection: &Connection,
+    options: &SourceOptions,
+    context: Context,
+) -> Result<BaseConsumer<Context>> {
+    let group = options.group.as_str();
+    let queue_kib = (options.memory_bytes / MEMORY_A_QUEUED_BYTE / 1024).max(QUEUE_KIB_MIN).to_string();
     let mut defaults = vec![
         // librdkafka's defaults are a tailer's (FACTS 5.7); these are a sink's.
         ("check.crcs", "true"),
         ("fetch.queue.backoff.ms", "20"),
-        ("queued.max.messages.kbytes", "32768"),
+        ("queued.max.messages.kbytes", queue_kib.as_str()),
         ("fetch.message.max.bytes", "2097152"),
         ("fetch.wait.max.ms", "100"),
     ];

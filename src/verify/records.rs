@@ -288,7 +288,7 @@ impl Recount {
             return Ok((compared, places));
         };
         places.numbers.clear();
-        reader.read(&source, from, to, |set| {
+        reader.read(&source.topic, &[(source.partition, from..to)], |set| {
             for record in set.iter() {
                 let offset = record.offset;
                 while offset >= up_to

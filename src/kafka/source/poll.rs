@@ -4,13 +4,14 @@
 //! outside of them: when the job is behind, it takes no records, so that librdkafka fetches no more, and goes on polling.
 
 use std::cell::Cell;
-use std::collections::{HashMap, HashSet};
+use std::collections::HashSet;
 use std::ops::ControlFlow;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::sync::mpsc as std_mpsc;
 use std::time::Duration;
 
+use hashbrown::HashMap;
 use rdkafka::ClientContext;
 use rdkafka::consumer::{BaseConsumer, Consumer};
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
@@ -140,9 +141,14 @@ impl Poller {
         self.listen(open)?;
         let wait = if open.is_empty() { IDLE } else { Duration::ZERO };
         let Taken { any, full, ended, error } = self.take(wait, open);
-        self.hand_over(full.and_then(|partition| open.remove(&partition)).map(Delivery::Records))?;
+        let full = full.and_then(|partition| open.get_mut(&partition)).map(|set| {
+            let next = set.next();
+            std::mem::replace(set, next)
+        });
+        self.hand_over(full.map(Delivery::Records))?;
         for (partition, offset) in ended {
-            self.hand_over(open.remove(&partition).map(Delivery::Records))?;
+            let set = open.remove(&partition).filter(|set| !set.is_empty());
+            self.hand_over(set.map(Delivery::Records))?;
             let ended = self.assigned.get(&partition).map(|assigned| {
                 let (source, assignment) = (assigned.source.clone(), assigned.assignment);
                 Delivery::Ended { source, assignment, offset }
@@ -156,7 +162,8 @@ impl Poller {
         // The broker has no more at hand.
         if !any || self.open_bytes >= OPEN_BYTES {
             self.open_bytes = 0;
-            self.hand_over(open.drain().map(|(_, set)| Delivery::Records(set)))?;
+            let sets = open.drain().map(|(_, set)| set).filter(|set| !set.is_empty());
+            self.hand_over(sets.map(Delivery::Records))?;
         }
         if !any {
             // What ends an earlier assignment may have come after this one was connected.
