@@ -6,12 +6,13 @@
 //! Does not own when to seal for memory, nor what becomes of a sealed buffer: the job says both.
 
 use std::collections::VecDeque;
+use std::sync::Arc;
 use std::time::Duration;
 
 use hashbrown::HashMap;
 use tokio::time::Instant;
 
-use super::columns::Columns;
+use super::packed::{Form, Packed};
 use super::row::Row;
 use crate::kafka::TopicPartition;
 use crate::table::{ColumnType, PartitionKey};
@@ -46,8 +47,7 @@ pub(super) struct Chain {
 
 #[derive(Debug)]
 struct Open {
-    columns: Columns,
-    offsets: Vec<i64>,
+    rows: Packed,
     serial: u64,
 }
 
@@ -81,15 +81,6 @@ impl SealCause {
     }
 }
 
-/// A buffer's rows, taken out to be written.
-#[derive(Debug)]
-pub(super) struct SealedRows {
-    pub columns: Columns,
-    /// The offset of each row's record, rising.
-    pub offsets: Vec<i64>,
-    pub bytes: usize,
-}
-
 /// What an append did.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Appended {
@@ -103,6 +94,7 @@ pub(super) struct Appended {
 #[derive(Clone, Copy, Debug)]
 pub(super) struct BufferLimits {
     pub rows: usize,
+    /// Of its rows as columns.
     pub bytes: usize,
     pub age: Duration,
 }
@@ -111,7 +103,8 @@ pub(super) struct BufferLimits {
 #[derive(Debug)]
 pub(super) struct Buffers {
     limits: BufferLimits,
-    types: [Vec<ColumnType>; 2],
+    forms: [Arc<[Form]>; 2],
+    scratch: Vec<u8>,
     ids: HashMap<Box<[u8]>, ChainId>,
     chains: Vec<Option<Chain>>,
     free: Vec<ChainId>,
@@ -134,7 +127,8 @@ impl Buffers {
     pub fn new(limits: BufferLimits, types: [Vec<ColumnType>; 2]) -> Self {
         Self {
             limits,
-            types,
+            forms: types.map(|types| types.iter().map(Form::of).collect()),
+            scratch: Vec::new(),
             ids: HashMap::new(),
             chains: Vec::new(),
             free: Vec::new(),
@@ -143,6 +137,11 @@ impl Buffers {
             ages: VecDeque::new(),
             serial: 0,
         }
+    }
+
+    /// How the columns of a side's rows are kept.
+    pub fn forms(&self, side: Side) -> Arc<[Form]> {
+        self.forms[side as usize].clone()
     }
 
     /// Bytes reserved by all chains and their open buffers.
@@ -198,24 +197,24 @@ impl Buffers {
     #[inline]
     pub fn append(&mut self, id: ChainId, row: &Row, offset: i64, now: Instant) -> Appended {
         let chain = self.chains[id.0 as usize].as_mut().expect("a chain is used only while it is known");
+        let forms = &*self.forms[chain.side as usize];
         let opened = chain.open.is_none();
         let open = chain.open.get_or_insert_with(|| {
             self.serial += 1;
             self.open += 1;
             self.ages.push_back((now, id, self.serial));
-            let columns = Columns::new(&self.types[chain.side as usize]);
-            self.bytes += columns.bytes();
-            Open { columns, offsets: Vec::new(), serial: self.serial }
+            let rows = Packed::new(forms);
+            self.bytes += rows.bytes();
+            Open { rows, serial: self.serial }
         });
-        let before = open.offsets.capacity();
-        open.offsets.push(offset);
-        self.bytes += open.columns.append(row) + (open.offsets.capacity() - before) * size_of::<i64>();
-        let full = open.columns.rows() >= self.limits.rows || open.columns.bytes() >= self.limits.bytes;
+        self.bytes += open.rows.push(forms, row, offset, &mut self.scratch);
+        let full =
+            open.rows.rows() >= self.limits.rows || open.rows.unpacked_bytes(forms) >= self.limits.bytes;
         Appended { opened, full }
     }
 
     /// Takes a chain's rows out, unless it has none, or a flight: then they are due when the flight is over.
-    pub fn seal(&mut self, id: ChainId, why: SealCause, now: Instant) -> Option<SealedRows> {
+    pub fn seal(&mut self, id: ChainId, why: SealCause, now: Instant) -> Option<Packed> {
         let chain = self.chains[id.0 as usize].as_mut().expect("a chain is used only while it is known");
         if chain.in_flight {
             chain.due = chain.open.is_some().then_some(why);
@@ -225,10 +224,9 @@ impl Buffers {
         chain.in_flight = true;
         chain.due = None;
         chain.used = now;
-        let bytes = bytes_of(&open);
-        self.bytes -= bytes;
+        self.bytes -= open.rows.bytes();
         self.open -= 1;
-        Some(SealedRows { columns: open.columns, offsets: open.offsets, bytes })
+        Some(open.rows)
     }
 
     /// Ends a chain's flight; tells whether it is due again, and why.
@@ -242,7 +240,7 @@ impl Buffers {
     /// Which limit a full buffer has reached.
     pub fn reached(&self, id: ChainId) -> SealCause {
         let open = self.chain(id).open.as_ref();
-        let by_rows = open.is_none_or(|open| open.columns.rows() >= self.limits.rows);
+        let by_rows = open.is_none_or(|open| open.rows.rows() >= self.limits.rows);
         if by_rows { SealCause::Rows } else { SealCause::Bytes }
     }
 
@@ -282,7 +280,7 @@ impl Buffers {
         let mut sizes: Vec<(usize, ChainId)> = self
             .known()
             .filter(|(_, chain)| !chain.in_flight)
-            .filter_map(|(id, chain)| chain.open.as_ref().map(|open| (bytes_of(open), id)))
+            .filter_map(|(id, chain)| chain.open.as_ref().map(|open| (open.rows.bytes(), id)))
             .collect();
         sizes.sort_unstable_by(|a, b| b.cmp(a));
         let mut sum = 0;
@@ -322,7 +320,7 @@ impl Buffers {
     fn forget(&mut self, id: ChainId) {
         if let Some(chain) = self.chains[id.0 as usize].take() {
             if let Some(open) = &chain.open {
-                self.bytes -= bytes_of(open);
+                self.bytes -= open.rows.bytes();
                 self.open -= 1;
             }
             self.bytes -= CHAIN_BYTES;
@@ -340,10 +338,6 @@ impl Buffers {
 fn is_open(chains: &[Option<Chain>], id: ChainId, serial: u64) -> bool {
     let open = chains[id.0 as usize].as_ref().and_then(|chain| chain.open.as_ref());
     open.is_some_and(|open| open.serial == serial)
-}
-
-fn bytes_of(open: &Open) -> usize {
-    open.columns.bytes() + open.offsets.capacity() * size_of::<i64>()
 }
 
 #[cfg(test)]

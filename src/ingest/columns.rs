@@ -1,39 +1,27 @@
-//! Holds the rows of one partition as growing columns, and turns them into Arrow arrays without a copy.
-//!
-//! Memory: plain vectors that double. `bytes` is what they have reserved, not only what is filled, so that the job's
-//! budget is honest.
+//! Turns packed rows into Arrow columns.
 
 use std::sync::Arc;
 
 use arrow::array::{
-    ArrayRef, BinaryArray, BooleanArray, BooleanBufferBuilder, Date32Array, Decimal128Array, Float32Array,
-    Float64Array, Int8Array, Int16Array, Int32Array, Int64Array, ListArray, MapArray, NullBufferBuilder,
-    RecordBatch, StringArray, StructArray, TimestampMillisecondArray, new_null_array,
+    ArrayRef, BinaryArray, BooleanArray, BooleanBufferBuilder, Date32Array, Decimal64Array, Decimal128Array,
+    Float32Array, Float64Array, Int8Array, Int16Array, Int32Array, Int64Array, ListArray, MapArray,
+    NullBufferBuilder, RecordBatch, RecordBatchOptions, StringArray, StructArray, TimestampMillisecondArray,
+    new_null_array,
 };
 use arrow::buffer::{Buffer, OffsetBuffer, ScalarBuffer};
 use arrow::datatypes::{DataType, Field, SchemaRef};
 use arrow::error::ArrowError;
 
-use super::row::{Row, Tree, Value};
-use crate::table::ColumnType;
+use super::packed::{Cell, Form, Packed};
+use super::row::Tree;
 
-/// What a buffer's columns reserve at first: most partitions of a quiet symbol stay small.
-const ROWS_FIRST: usize = 8;
-
-/// The columns of some rows of one table.
-#[derive(Debug)]
-pub(super) struct Columns {
-    columns: Vec<Column>,
-    rows: usize,
-    capacity: usize,
-    /// Bytes reserved, kept up to date as columns grow.
-    bytes: usize,
-}
-
+/// A column that grows.
 #[derive(Debug)]
 struct Column {
     data: Data,
     nulls: NullBufferBuilder,
+    /// Values since the last null.
+    present: usize,
 }
 
 #[derive(Debug)]
@@ -44,137 +32,89 @@ enum Data {
     Wide(Vec<i128>),
     Double(Vec<f64>),
     Text {
-        ends: Vec<i32>,
+        /// Where each text begins, and where the last one ends.
+        offsets: Vec<i32>,
         bytes: Vec<u8>,
     },
-    Tree {
-        trees: Vec<Tree>,
-        bytes: usize,
-    },
+    Tree(Vec<Tree>),
 }
 
-impl Columns {
-    pub fn new(types: &[ColumnType]) -> Self {
-        let columns: Vec<Column> = types.iter().map(Column::new).collect();
-        Self { bytes: columns.len() * size_of::<Column>(), columns, rows: 0, capacity: 0 }
-    }
-
-    pub fn rows(&self) -> usize {
-        self.rows
-    }
-
-    pub fn bytes(&self) -> usize {
-        self.bytes
-    }
-
-    /// Appends a row; its first values are these columns' values. Gives the bytes that were reserved for it.
-    pub fn append(&mut self, row: &Row) -> usize {
-        let before = self.bytes;
-        if self.rows == self.capacity {
-            let more = self.capacity.max(ROWS_FIRST);
-            self.bytes += self.columns.iter_mut().map(|c| c.reserve(more)).sum::<usize>();
-            self.capacity += more;
+/// The rows of records at and above an offset, in the order they were appended; and how many are of records below it.
+pub(super) fn batch(
+    packed: &Packed,
+    forms: &[Form],
+    from: i64,
+    schema: &SchemaRef,
+) -> Result<(RecordBatch, usize), ArrowError> {
+    let mut columns: Vec<Column> = forms
+        .iter()
+        .zip(schema.fields())
+        .map(|(form, field)| Column::new(*form, field, packed.rows()))
+        .collect();
+    let mut reader = packed.reader(forms);
+    let mut below = 0;
+    while let Some(offset) = reader.next_row(|offset, at, cell| {
+        if offset >= from {
+            columns[at].append(cell);
         }
-        for (column, value) in self.columns.iter_mut().zip(&row.values) {
-            self.bytes += column.append(value, &row.text);
-        }
-        self.rows += 1;
-        self.bytes - before
+    }) {
+        below += usize::from(offset < from);
     }
-
-    /// The rows, in the order they were appended.
-    pub fn into_batch(self, schema: &SchemaRef) -> Result<RecordBatch, ArrowError> {
-        let arrays: Result<Vec<ArrayRef>, ArrowError> =
-            self.columns.into_iter().zip(schema.fields()).map(|(c, field)| c.into_array(field)).collect();
-        RecordBatch::try_new(schema.clone(), arrays?)
-    }
+    let rows = packed.rows() - below;
+    let arrays: Result<Vec<ArrayRef>, ArrowError> =
+        columns.into_iter().zip(schema.fields()).map(|(column, field)| column.into_array(field)).collect();
+    let options = RecordBatchOptions::new().with_row_count(Some(rows));
+    Ok((RecordBatch::try_new_with_options(schema.clone(), arrays?, &options)?, below))
 }
 
 impl Column {
-    fn new(column_type: &ColumnType) -> Self {
-        let data = match column_type {
-            ColumnType::Boolean => Data::Bool(BooleanBufferBuilder::new(0)),
-            ColumnType::Decimal { precision, .. } if *precision > 18 => Data::Wide(Vec::new()),
-            ColumnType::Float | ColumnType::Double => Data::Double(Vec::new()),
-            ColumnType::String | ColumnType::Binary => Data::Text { ends: Vec::new(), bytes: Vec::new() },
-            ColumnType::Array(_) | ColumnType::Map(..) | ColumnType::Struct(_) => {
-                Data::Tree { trees: Vec::new(), bytes: 0 }
+    fn new(form: Form, field: &Field, rows: usize) -> Self {
+        let data = match form {
+            Form::Bool => Data::Bool(BooleanBufferBuilder::new(rows)),
+            Form::Int => Data::Int(Vec::with_capacity(rows)),
+            Form::Wide => Data::Wide(Vec::with_capacity(rows)),
+            Form::Double => Data::Double(Vec::with_capacity(rows)),
+            Form::Bytes if field.data_type().is_nested() => Data::Tree(Vec::with_capacity(rows)),
+            Form::Bytes => {
+                let mut offsets = Vec::with_capacity(rows + 1);
+                offsets.push(0);
+                Data::Text { offsets, bytes: Vec::new() }
             }
-            _ => Data::Int(Vec::new()),
         };
-        Self { data, nulls: NullBufferBuilder::new(0) }
+        Self { data, nulls: NullBufferBuilder::new(rows), present: 0 }
     }
 
-    /// Reserves room for more rows; gives the bytes that cost.
-    fn reserve(&mut self, rows: usize) -> usize {
-        match &mut self.data {
-            Data::Bool(bits) => {
-                bits.reserve(rows);
-                rows.div_ceil(8)
-            }
-            Data::Int(values) => {
-                values.reserve_exact(rows);
-                rows * size_of::<i64>()
-            }
-            Data::Wide(values) => {
-                values.reserve_exact(rows);
-                rows * size_of::<i128>()
-            }
-            Data::Double(values) => {
-                values.reserve_exact(rows);
-                rows * size_of::<f64>()
-            }
-            Data::Text { ends, .. } => {
-                ends.reserve_exact(rows);
-                rows * size_of::<i32>()
-            }
-            Data::Tree { trees, .. } => {
-                trees.reserve_exact(rows);
-                rows * size_of::<Tree>()
-            }
-        }
-    }
-
-    /// Appends a value of this column's kind; gives the bytes reserved beyond what `reserve` took.
     #[inline]
-    fn append(&mut self, value: &Value, text: &[u8]) -> usize {
-        self.nulls.append(*value != Value::Null);
-        match (&mut self.data, value) {
-            (Data::Int(values), value) => {
-                values.push(if let Value::Int(value) = value { *value } else { 0 });
-                0
-            }
-            (Data::Text { ends, bytes }, value) => {
-                let before = bytes.capacity();
-                if let Value::Text { start, len } = value {
-                    bytes.extend_from_slice(&text[*start..*start + *len]);
+    fn append(&mut self, cell: Cell<'_>) {
+        if cell == Cell::Null {
+            self.nulls.append_n_non_nulls(std::mem::take(&mut self.present));
+            self.nulls.append_null();
+        } else {
+            self.present += 1;
+        }
+        match &mut self.data {
+            Data::Int(values) => values.push(if let Cell::Int(value) = cell { value } else { 0 }),
+            Data::Text { offsets, bytes } => {
+                if let Cell::Bytes(text) = cell {
+                    bytes.extend_from_slice(text);
                 }
-                ends.push(bytes.len() as i32);
-                bytes.capacity() - before
+                offsets.push(bytes.len() as i32);
             }
-            (Data::Bool(bits), value) => {
-                bits.append(*value == Value::Bool(true));
-                0
-            }
-            (Data::Wide(values), value) => {
-                values.push(if let Value::Wide(value) = value { *value } else { 0 });
-                0
-            }
-            (Data::Double(values), value) => {
-                values.push(if let Value::Double(value) = value { *value } else { 0.0 });
-                0
-            }
-            (Data::Tree { trees, bytes }, value) => {
-                let tree = if let Value::Tree(tree) = value { tree.clone() } else { Tree::Null };
-                let more = tree_bytes(&tree);
-                *bytes += more;
-                trees.push(tree);
-                more
+            Data::Bool(bits) => bits.append(cell == Cell::Bool(true)),
+            Data::Wide(values) => values.push(if let Cell::Wide(value) = cell { value } else { 0 }),
+            Data::Double(values) => values.push(if let Cell::Double(value) = cell { value } else { 0.0 }),
+            Data::Tree(trees) => {
+                trees.push(if let Cell::Bytes(mut bytes) = cell {
+                    Tree::read(&mut bytes)
+                } else {
+                    Tree::Null
+                });
             }
         }
     }
 
     fn into_array(mut self, field: &Field) -> Result<ArrayRef, ArrowError> {
+        self.nulls.append_n_non_nulls(self.present);
         let nulls = self.nulls.finish();
         Ok(match self.data {
             Data::Bool(mut bits) => Arc::new(BooleanArray::new(bits.finish(), nulls)),
@@ -189,17 +129,14 @@ impl Column {
                 _ => Arc::new(Float64Array::try_new(values.into(), nulls)?),
             },
             Data::Int(values) => int_array(values, field.data_type(), nulls)?,
-            Data::Text { ends, bytes } => {
-                let mut offsets = Vec::with_capacity(ends.len() + 1);
-                offsets.push(0);
-                offsets.extend(ends);
+            Data::Text { offsets, bytes } => {
                 let offsets = OffsetBuffer::new(ScalarBuffer::from(offsets));
                 match field.data_type() {
                     DataType::Binary => Arc::new(BinaryArray::try_new(offsets, Buffer::from(bytes), nulls)?),
                     _ => Arc::new(StringArray::try_new(offsets, Buffer::from(bytes), nulls)?),
                 }
             }
-            Data::Tree { trees, .. } => tree_array(&trees.iter().collect::<Vec<_>>(), field.data_type())?,
+            Data::Tree(trees) => tree_array(&trees.iter().collect::<Vec<_>>(), field.data_type())?,
         })
     }
 }
@@ -219,6 +156,9 @@ fn int_array(values: Vec<i64>, data_type: &DataType, nulls: Nulls) -> Result<Arr
         DataType::Timestamp(..) => Arc::new(
             TimestampMillisecondArray::try_new(values.into(), nulls)?.with_data_type(data_type.clone()),
         ),
+        DataType::Decimal64(..) => {
+            Arc::new(Decimal64Array::try_new(values.into(), nulls)?.with_data_type(data_type.clone()))
+        }
         DataType::Decimal128(..) => {
             let values = values.into_iter().map(i128::from).collect();
             Arc::new(Decimal128Array::try_new(values, nulls)?.with_data_type(data_type.clone()))
@@ -290,18 +230,4 @@ fn tree_array(trees: &[&Tree], data_type: &DataType) -> Result<ArrayRef, ArrowEr
         }
         _ => int_array(ints(), data_type, nulls)?,
     })
-}
-
-/// What a nested value has on the heap, about.
-fn tree_bytes(tree: &Tree) -> usize {
-    match tree {
-        Tree::Text(text) => text.len(),
-        Tree::List(items) | Tree::Struct(items) => {
-            items.iter().map(|item| size_of::<Tree>() + tree_bytes(item)).sum()
-        }
-        Tree::Map(entries) => {
-            entries.iter().map(|(k, v)| 2 * size_of::<Tree>() + tree_bytes(k) + tree_bytes(v)).sum()
-        }
-        _ => 0,
-    }
 }

@@ -7,7 +7,7 @@ use std::collections::HashSet;
 
 use super::json::{Cursor, Parsed, Quoted, Shape, unescape};
 use super::number::{self, Inexact};
-use super::row::{Reason, Tree, Value};
+use super::row::{Reason, Row, Tree, Value};
 use super::time::{self, NoTime};
 use crate::table::ColumnType;
 use crate::table::spec::{Format, Scalar, Transform};
@@ -54,6 +54,50 @@ pub(super) struct Landing<'a> {
     pub text: &'a mut Vec<u8>,
     /// How many more parts nested values may have: `[{},{},…]` can be hundreds of times its text in memory.
     pub parts_left: &'a mut usize,
+}
+
+/// What can be read without a look at all that a [`Kind`] may mean.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Plain {
+    /// A number as it is written mostly, for a column that keeps it as an integer.
+    Number {
+        scale: u32,
+        min: i64,
+        max: i64,
+    },
+    /// A text without escapes.
+    Text,
+    None,
+}
+
+impl Plain {
+    /// Passes such a value and puts it into a slot of the row. Tells whether it did; if not, nothing was passed, and
+    /// [`Kind::read`] says what the value is.
+    #[inline]
+    pub fn read(self, cursor: &mut Cursor<'_>, row: &mut Row, slot: usize) -> bool {
+        match self {
+            Self::Number { scale, min, max } => match number::plain(cursor.rest(), scale) {
+                Some((value, len)) if (min..=max).contains(&value) => {
+                    cursor.advance(len);
+                    row.values[slot] = Value::Int(value);
+                    true
+                }
+                _ => false,
+            },
+            Self::Text => {
+                let mut after = *cursor;
+                match after.string() {
+                    Ok(text) if !text.escaped => {
+                        *cursor = after;
+                        row.set_text(slot, text.raw);
+                        true
+                    }
+                    _ => false,
+                }
+            }
+            Self::None => false,
+        }
+    }
 }
 
 impl Kind {
@@ -103,34 +147,24 @@ impl Kind {
         matches!(self, Self::Text)
     }
 
-    /// Passes a value and gives what it means; what does not fit is [`Value::Bad`].
-    #[inline]
-    pub fn read(&self, cursor: &mut Cursor<'_>, depth: usize, to: &mut Landing<'_>) -> Parsed<Value> {
-        // The hot ones first: plain numbers for numeric columns, plain texts for strings.
-        match (self, cursor.peek()) {
-            (Self::Decimal { scale, limit }, Some(b'-' | b'0'..=b'9')) => {
-                if let Some((value, len)) = number::plain(cursor.rest(), u32::from(*scale)) {
-                    cursor.advance(len);
-                    let fits = -limit < value && value < *limit;
-                    return Ok(if fits { Value::Int(value) } else { Value::Bad(Reason::OutOfRange) });
-                }
+    /// The usual case of its values.
+    pub fn plain(&self) -> Plain {
+        match self {
+            Self::Decimal { scale, limit } => {
+                Plain::Number { scale: u32::from(*scale), min: 1 - limit, max: limit - 1 }
             }
-            (Self::Int { min, max }, Some(b'-' | b'0'..=b'9')) => {
-                if let Some((value, len)) = number::plain(cursor.rest(), 0) {
-                    cursor.advance(len);
-                    let fits = (*min..=*max).contains(&value);
-                    return Ok(if fits { Value::Int(value) } else { Value::Bad(Reason::OutOfRange) });
-                }
+            Self::Int { min, max } => Plain::Number { scale: 0, min: *min, max: *max },
+            Self::Timestamp(Format::EpochMillis) => {
+                let (min, max) = (*time::MILLIS.start(), *time::MILLIS.end());
+                Plain::Number { scale: 0, min, max }
             }
-            (Self::Timestamp(Format::EpochMillis), Some(b'-' | b'0'..=b'9')) => {
-                if let Some((value, len)) = number::plain(cursor.rest(), 0) {
-                    cursor.advance(len);
-                    let fits = time::millis_in_range(value);
-                    return Ok(if fits { Value::Int(value) } else { Value::Bad(Reason::OutOfRange) });
-                }
-            }
-            _ => {}
+            Self::Text => Plain::Text,
+            _ => Plain::None,
         }
+    }
+
+    /// Passes a value and gives what it means; what does not fit is [`Value::Bad`].
+    pub fn read(&self, cursor: &mut Cursor<'_>, depth: usize, to: &mut Landing<'_>) -> Parsed<Value> {
         match cursor.shape()? {
             Shape::Null => {
                 cursor.literal(b"null")?;
@@ -224,31 +258,53 @@ impl Kind {
     }
 
     fn of_nested(&self, cursor: &mut Cursor<'_>, depth: usize, to: &mut Landing<'_>) -> Parsed<Value> {
-        let is_array = cursor.peek() == Some(b'[');
         match self {
             // A string column keeps what it is given, as its JSON text.
             Self::Text => {
                 let text = cursor.skip(depth)?;
                 Ok(to.put(text))
             }
+            Self::Array(_) | Self::Map(_) | Self::Struct(_) => {
+                let nested = self.nested(cursor, depth, to.parts_left)?;
+                Ok(nested.map_or_else(Value::Bad, |tree| to.put_tree(&tree)))
+            }
+            _ => {
+                cursor.skip(depth)?;
+                Ok(match self {
+                    Self::Only(_) => Value::Bool(false),
+                    _ => Value::Bad(Reason::WrongType),
+                })
+            }
+        }
+    }
+
+    /// Reads an array or an object for a nested column.
+    fn nested(
+        &self,
+        cursor: &mut Cursor<'_>,
+        depth: usize,
+        parts_left: &mut usize,
+    ) -> Parsed<Result<Tree, Reason>> {
+        let is_array = cursor.peek() == Some(b'[');
+        match self {
             Self::Array(element) if is_array => {
                 let mut elements = Vec::new();
                 let mut bad = None;
                 cursor.elements(depth, |cursor, _, below| {
-                    match element.tree(cursor, below, to.parts_left)? {
+                    match element.tree(cursor, below, parts_left)? {
                         Ok(tree) => elements.push(tree),
                         Err(reason) => bad = bad.or(Some(reason)),
                     }
                     Ok(())
                 })?;
-                Ok(bad.map_or(Value::Tree(Tree::List(elements)), Value::Bad))
+                Ok(bad.map_or(Ok(Tree::List(elements)), Err))
             }
             Self::Map(value) if !is_array => {
                 let (mut entries, mut too_large) = (Vec::new(), false);
                 cursor.members(depth, |cursor, name, below| {
                     let mut key = Vec::new();
                     unescape(name, &mut key)?;
-                    let entry = value.tree(cursor, below, to.parts_left)?;
+                    let entry = value.tree(cursor, below, parts_left)?;
                     // Beyond the limit there is no entry to keep, nor a later one that could replace this.
                     too_large |= entry == Err(Reason::TooLarge);
                     if !too_large {
@@ -257,16 +313,16 @@ impl Kind {
                     Ok(())
                 })?;
                 if too_large {
-                    return Ok(Value::Bad(Reason::TooLarge));
+                    return Ok(Err(Reason::TooLarge));
                 }
                 let entries: Result<Vec<_>, Reason> =
                     last_of_each(entries).map(|(key, tree)| Ok((Tree::Text(key.into()), tree?))).collect();
-                Ok(entries.map_or_else(Value::Bad, |entries| Value::Tree(Tree::Map(entries))))
+                Ok(entries.map(Tree::Map))
             }
             Self::Struct(fields) if !is_array => {
-                if !spend(to.parts_left, fields.len()) {
+                if !spend(parts_left, fields.len()) {
                     cursor.skip(depth)?;
-                    return Ok(Value::Bad(Reason::TooLarge));
+                    return Ok(Err(Reason::TooLarge));
                 }
                 let mut values = vec![(0, Ok(Tree::Null)); fields.len()];
                 cursor.members(depth, |cursor, name, below| {
@@ -276,21 +332,18 @@ impl Kind {
                         return cursor.skip(below).map(|_| ());
                     };
                     let sureness = 1 + u8::from(fields[at].0 == text);
-                    let tree = fields[at].1.tree(cursor, below, to.parts_left)?;
+                    let tree = fields[at].1.tree(cursor, below, parts_left)?;
                     if sureness >= values[at].0 {
                         values[at] = (sureness, tree);
                     }
                     Ok(())
                 })?;
                 let trees: Result<Vec<Tree>, Reason> = values.into_iter().map(|(_, tree)| tree).collect();
-                Ok(trees.map_or_else(Value::Bad, |trees| Value::Tree(Tree::Struct(trees))))
+                Ok(trees.map(Tree::Struct))
             }
             _ => {
                 cursor.skip(depth)?;
-                Ok(match self {
-                    Self::Only(_) => Value::Bool(false),
-                    _ => Value::Bad(Reason::WrongType),
-                })
+                Ok(Err(Reason::WrongType))
             }
         }
     }
@@ -305,6 +358,11 @@ impl Kind {
         if !spend(parts_left, 1) {
             cursor.skip(depth)?;
             return Ok(Err(Reason::TooLarge));
+        }
+        if matches!(self, Self::Array(_) | Self::Map(_) | Self::Struct(_))
+            && matches!(cursor.shape()?, Shape::Array | Shape::Object)
+        {
+            return self.nested(cursor, depth, parts_left);
         }
         let mut text = Vec::new();
         let value = self.read(cursor, depth, &mut Landing { text: &mut text, parts_left })?;
@@ -338,7 +396,6 @@ fn tree(value: Value, text: Vec<u8>) -> Result<Tree, Reason> {
         Value::Wide(value) => Ok(Tree::Wide(value)),
         Value::Double(value) => Ok(Tree::Double(value)),
         Value::Text { .. } => Ok(Tree::Text(text.into())),
-        Value::Tree(tree) => Ok(tree),
         Value::Bad(reason) => Err(reason),
     }
 }
@@ -348,6 +405,12 @@ impl Landing<'_> {
         let start = self.text.len();
         self.text.extend_from_slice(bytes);
         Value::Text { start, len: bytes.len() }
+    }
+
+    fn put_tree(&mut self, tree: &Tree) -> Value {
+        let start = self.text.len();
+        tree.write(self.text);
+        Value::Text { start, len: self.text.len() - start }
     }
 }
 

@@ -3,14 +3,15 @@
 //! It never fails as a whole: each record, or each element of an array of records, is a row, skipped or rejected with
 //! a reason (its fate), and which of them depends on nothing but the record and the spec (DESIGN §3.7).
 //!
-//! Feeds repeat the order of their fields. So each object remembers the order it saw last and expects it again: a
-//! field costs one comparison of its name and one pass over its value. A field out of order costs a lookup.
+//! Feeds repeat the order of their fields. So each object remembers what it saw last between one value and the next (comma,
+//! name, colon, white space) and expects it again: a field costs one comparison and one pass over its value. A field out
+//! of order costs a lookup.
 //!
 //! Does not own where a row goes (`route`) nor the memory it stays in (`buffer`).
 
 use std::collections::HashMap;
 
-use super::convert::{Kind, Landing};
+use super::convert::{Kind, Landing, Plain};
 use super::json::{Broken, Cursor, Parsed, Quoted, Shape, deeper, unescape};
 use super::row::{Reason, Row, Value};
 use super::time;
@@ -25,9 +26,9 @@ struct Elements<'a> {
     in_array: bool,
 }
 
-/// An object remembers the order of so many fields, up to one whose name is longer than this.
+/// An object remembers the order of so many fields, up to one that is so far from the value before it.
 const ORDER_MAX: usize = 1024;
-const NAME_BYTES_MAX: usize = 256;
+const TEXT_BYTES_MAX: usize = 256;
 
 /// What a message may become. A few bytes in an array are a row of every column, with the message's key; a few in a
 /// nested value are a part of every field. Limits on what one message asks for keep memory bounded; they count nothing
@@ -62,6 +63,8 @@ pub(super) struct Decoder {
     slots: Vec<Slot>,
     nodes: Vec<Node>,
     actions: Vec<Action>,
+    /// By action: what it comes to.
+    steps: Vec<Step>,
     /// Slots that take the whole record (the empty pointer).
     whole: Vec<usize>,
     /// Slots that come from the Kafka record.
@@ -74,12 +77,15 @@ pub(super) struct Decoder {
     parts_left: usize,
     /// How sure the value in a slot is: 0 unset, 1 by a name of another case, 2 by its exact name or pointer.
     filled: Vec<u8>,
+    /// Some value of the row may be [`Value::Bad`].
+    bad: bool,
 }
 
 #[derive(Debug)]
 struct Slot {
     name: String,
     kind: Kind,
+    plain: Plain,
     /// Something was found for it, in any record.
     seen: bool,
 }
@@ -97,8 +103,11 @@ struct Node {
 
 #[derive(Debug, Default)]
 struct Expected {
-    /// The name as it stood there, from its quote to its colon.
-    name: Vec<u8>,
+    /// What stood between the value before and this one, the name in it.
+    text: Vec<u8>,
+    /// The text once more where it is short, and the bits that it has: compared at once.
+    short: u128,
+    mask: u128,
     action: u32,
 }
 
@@ -113,12 +122,58 @@ struct Action {
 /// The action of a field that nothing is taken from.
 const IGNORE: u32 = 0;
 
+/// An action, as it is done with each value.
+#[derive(Clone, Copy, Debug)]
+enum Step {
+    Skip,
+    Assign {
+        slot: usize,
+        exact: bool,
+    },
+    /// Several uses of one value, or a way into it.
+    Several,
+}
+
+impl Step {
+    fn of(action: &Action) -> Self {
+        match (action.targets.as_slice(), action.below) {
+            (&[(slot, exact)], None) => Self::Assign { slot, exact },
+            ([], None) => Self::Skip,
+            _ => Self::Several,
+        }
+    }
+}
+
+impl Expected {
+    fn learn(&mut self, text: &[u8], action: u32) {
+        self.text.clear();
+        self.text.extend_from_slice(text);
+        self.action = action;
+        let mut short = [0; 16];
+        let is_short = text.len() <= short.len();
+        if is_short {
+            short[..text.len()].copy_from_slice(text);
+        }
+        self.short = u128::from_le_bytes(short);
+        self.mask = if is_short { u128::MAX >> (u128::BITS as usize - 8 * text.len()) } else { 0 };
+    }
+
+    #[inline]
+    fn is_next(&self, rest: &[u8]) -> bool {
+        match rest.first_chunk() {
+            Some(next) if self.mask != 0 => (u128::from_le_bytes(*next) ^ self.short) & self.mask == 0,
+            _ => rest.starts_with(&self.text),
+        }
+    }
+}
+
 impl Decoder {
     pub fn new(spec: &Spec) -> Self {
         let mut decoder = Self {
             slots: Vec::new(),
             nodes: vec![Node::default()],
             actions: vec![Action::default()],
+            steps: Vec::new(),
             whole: Vec::new(),
             envelope: Vec::new(),
             only: None,
@@ -126,6 +181,7 @@ impl Decoder {
             row: Row::default(),
             parts_left: 0,
             filled: Vec::new(),
+            bad: false,
         };
         let mut loose: HashMap<Vec<u8>, Vec<usize>> = HashMap::new();
         for column in &spec.columns {
@@ -144,6 +200,7 @@ impl Decoder {
             decoder.add("ticklake.only", Kind::Only(only.value.clone()), &source, &mut loose);
         }
         decoder.add_loose(&loose);
+        decoder.steps = decoder.actions.iter().map(Step::of).collect();
         decoder.row.values = vec![Value::Null; decoder.slots.len()];
         decoder.filled = vec![0; decoder.slots.len()];
         decoder
@@ -151,7 +208,7 @@ impl Decoder {
 
     fn add(&mut self, name: &str, kind: Kind, source: &Source, loose: &mut HashMap<Vec<u8>, Vec<usize>>) {
         let slot = self.slots.len();
-        self.slots.push(Slot { name: name.to_owned(), kind, seen: false });
+        self.slots.push(Slot { name: name.to_owned(), plain: kind.plain(), kind, seen: false });
         match source {
             Source::Field(field) => {
                 loose.entry(field.to_ascii_lowercase().into_bytes()).or_default().push(slot)
@@ -322,6 +379,7 @@ impl Decoder {
     fn record(&mut self, envelope: &Envelope<'_>, cursor: &mut Cursor<'_>) -> Parsed<()> {
         self.row.clear();
         self.filled.fill(0);
+        self.bad = false;
         self.take_envelope(envelope);
         let start = *cursor;
         match cursor.shape()? {
@@ -331,6 +389,7 @@ impl Decoder {
             }
         }
         for i in 0..self.whole.len() {
+            self.slots[self.whole[i]].seen = true;
             self.assign(self.whole[i], true, &mut start.clone(), 0)?;
         }
         Ok(())
@@ -338,6 +397,7 @@ impl Decoder {
 
     fn take_envelope(&mut self, envelope: &Envelope<'_>) {
         let Envelope { topic, partition, record } = envelope;
+        self.bad |= !self.envelope.is_empty();
         for (slot, source) in &self.envelope {
             let bytes = match source {
                 Source::Key => record.key,
@@ -346,7 +406,7 @@ impl Decoder {
                 Source::Timestamp => {
                     self.row.values[*slot] = match record.timestamp {
                         // An instant that engines cannot read; a bigint column takes any number.
-                        Some(t) if self.slots[*slot].kind.is_instant() && !time::millis_in_range(t) => {
+                        Some(t) if self.slots[*slot].kind.is_instant() && !time::MILLIS.contains(&t) => {
                             Value::Bad(Reason::OutOfRange)
                         }
                         timestamp => timestamp.map_or(Value::Null, Value::Int),
@@ -381,10 +441,12 @@ impl Decoder {
         if self.whole.is_empty() && text.iter().find(|b| !b.is_ascii_whitespace()) != Some(&b'{') {
             return rejected(Reason::NotAnObject, element, Some(text));
         }
-        for (slot, value) in self.slots.iter().zip(&self.row.values) {
-            if let Value::Bad(reason) = value {
-                let column = Some(slot.name.as_str());
-                return Fate::Rejected(Rejection { reason: *reason, column, element, value: Some(text) });
+        if self.bad {
+            for (slot, value) in self.slots.iter().zip(&self.row.values) {
+                if let Value::Bad(reason) = value {
+                    let column = Some(slot.name.as_str());
+                    return Fate::Rejected(Rejection { reason: *reason, column, element, value: Some(text) });
+                }
             }
         }
         Fate::Row { row: &self.row, element, value: text }
@@ -393,71 +455,77 @@ impl Decoder {
     fn object(&mut self, cursor: &mut Cursor<'_>, node: usize, depth: usize) -> Parsed<()> {
         let below = deeper(depth)?;
         cursor.expect(b'{')?;
-        cursor.space();
-        if cursor.eat(b'}') {
-            return Ok(());
-        }
         for turn in 0.. {
             let action = match self.nodes[node].order.get(turn) {
-                Some(expected) if cursor.rest().starts_with(&expected.name) => {
-                    cursor.advance(expected.name.len());
+                Some(expected) if expected.is_next(cursor.rest()) => {
+                    cursor.advance(expected.text.len());
+                    cursor.space(); // there may be more than there was
                     expected.action
                 }
-                _ => self.learn(cursor, node, turn)?,
+                _ => match self.learn(cursor, node, turn)? {
+                    Some(action) => action,
+                    None => break,
+                },
             };
-            cursor.space();
             self.act(action, cursor, below)?;
-            cursor.space();
-            if !cursor.eat(b',') {
-                break;
-            }
-            cursor.space();
         }
-        cursor.expect(b'}')
+        Ok(())
     }
 
-    /// Reads a field's name that was not expected here, and expects it here from now on.
-    fn learn(&mut self, cursor: &mut Cursor<'_>, node: usize, turn: usize) -> Parsed<u32> {
+    /// Reads the way to a value that was not expected here, and expects it here from now on; `None` at the object's end.
+    fn learn(&mut self, cursor: &mut Cursor<'_>, node: usize, turn: usize) -> Parsed<Option<u32>> {
         let start = cursor.position();
+        cursor.space();
+        if turn == 0 {
+            if cursor.eat(b'}') {
+                return Ok(None);
+            }
+        } else if cursor.eat(b',') {
+            cursor.space();
+        } else {
+            return cursor.expect(b'}').map(|()| None);
+        }
         let name = cursor.string()?;
         cursor.space();
         cursor.expect(b':')?;
+        cursor.space();
         let action = self.nodes[node].action_of(name)?;
+        for (slot, _) in &self.actions[action as usize].targets {
+            self.slots[*slot].seen = true;
+        }
         let order = &mut self.nodes[node].order;
         let text = cursor.since(start);
-        if text.len() > NAME_BYTES_MAX {
+        if text.len() > TEXT_BYTES_MAX {
             order.truncate(turn);
         } else if turn < ORDER_MAX && turn <= order.len() {
             if turn == order.len() {
                 order.push(Expected::default());
             }
-            let expected = &mut order[turn];
-            expected.name.clear();
-            expected.name.extend_from_slice(text);
-            expected.action = action;
+            order[turn].learn(text, action);
         }
-        Ok(action)
+        Ok(Some(action))
     }
 
     /// Does with a value what its name says.
     #[inline]
     fn act(&mut self, action: u32, cursor: &mut Cursor<'_>, depth: usize) -> Parsed<()> {
-        let Action { targets, below } = &self.actions[action as usize];
-        match (targets.as_slice(), *below) {
-            (&[(slot, exact)], None) => self.assign(slot, exact, cursor, depth),
-            ([], None) => cursor.skip(depth).map(|_| ()),
-            (targets, below) => {
-                let start = *cursor;
-                let targets = targets.to_vec(); // several uses of one value are rare
-                cursor.skip(depth)?;
-                for (slot, exact) in targets {
-                    self.assign(slot, exact, &mut start.clone(), depth)?;
-                }
-                match below {
-                    Some(node) => self.descend(&mut start.clone(), node, depth),
-                    None => Ok(()),
-                }
-            }
+        match self.steps[action as usize] {
+            Step::Assign { slot, exact } => self.assign(slot, exact, cursor, depth),
+            Step::Skip => cursor.skip(depth).map(|_| ()),
+            Step::Several => self.act_several(action, cursor, depth),
+        }
+    }
+
+    fn act_several(&mut self, action: u32, cursor: &mut Cursor<'_>, depth: usize) -> Parsed<()> {
+        let start = *cursor;
+        cursor.skip(depth)?;
+        let Action { targets, below } = self.actions[action as usize].clone();
+        for (slot, exact) in targets {
+            self.assign(slot, exact, &mut start.clone(), depth)?;
+        }
+        match below {
+            Some(node) => self.descend(&mut start.clone(), node, depth),
+            None => Ok(()),
         }
     }
 
@@ -472,7 +540,11 @@ impl Decoder {
             Shape::Object => self.object(cursor, node, depth),
             Shape::Array => cursor.elements(depth, |cursor, index, below| {
                 let action = self.nodes[node].exact.get(index.to_string().as_bytes()).copied();
-                self.act(action.unwrap_or(IGNORE), cursor, below)
+                let action = action.unwrap_or(IGNORE);
+                for (slot, _) in &self.actions[action as usize].targets {
+                    self.slots[*slot].seen = true;
+                }
+                self.act(action, cursor, below)
             }),
             _ => Ok(()),
         }
@@ -486,13 +558,18 @@ impl Decoder {
             return cursor.skip(depth).map(|_| ());
         }
         self.filled[slot] = sureness;
-        let to = &mut self.slots[slot];
-        to.seen = true;
-        self.row.values[slot] = to.kind.read(
-            cursor,
-            depth,
-            &mut Landing { text: &mut self.row.text, parts_left: &mut self.parts_left },
-        )?;
+        // Without a detour: a value that is made elsewhere and copied here costs more than to read it.
+        if self.slots[slot].plain.read(cursor, &mut self.row, slot) {
+            return Ok(());
+        }
+        self.assign_any(slot, cursor, depth)
+    }
+
+    fn assign_any(&mut self, slot: usize, cursor: &mut Cursor<'_>, depth: usize) -> Parsed<()> {
+        let mut to = Landing { text: &mut self.row.text, parts_left: &mut self.parts_left };
+        let value = self.slots[slot].kind.read(cursor, depth, &mut to)?;
+        self.bad |= matches!(value, Value::Bad(_));
+        self.row.values[slot] = value;
         Ok(())
     }
 }

@@ -1,15 +1,22 @@
 //! Turns sealed rows into the bytes of a Parquet file: sorted, encoded once, compressed.
 //!
-//! What is read by Athena, Trino and Spark alike (FACTS 3.2-3.5): ZSTD; DELTA_BINARY_PACKED for numbers that are kept
-//! as INT32 and INT64, since neighbours in time are near in value; dictionaries for texts; no BYTE_STREAM_SPLIT.
+//! What is read by Athena, Trino and Spark alike (FACTS 3.2-3.5): ZSTD; for numbers that are kept as INT32 and INT64
+//! DELTA_BINARY_PACKED, since neighbours in time are near in value, or a dictionary in a file where a column's values repeat
+//! so much that this is shorter; dictionaries for texts; no BYTE_STREAM_SPLIT.
 //!
 //! Memory: the rows, sorted once more where they are not in order yet, and the file.
 
+use std::cmp::Ordering;
 use std::sync::Arc;
 
 use arrow::array::{Array, ArrayRef, AsArray, RecordBatch, UInt32Array};
-use arrow::compute::{SortColumn, SortOptions, lexsort_to_indices, take_record_batch};
-use arrow::datatypes::{DataType, SchemaRef, TimestampMillisecondType};
+use arrow::compute::{
+    LexicographicalComparator, SortColumn, SortOptions, lexsort_to_indices, take_record_batch,
+};
+use arrow::datatypes::{
+    DataType, Decimal64Type, Fields, Int64Type, Schema, SchemaRef, TimestampMillisecondType,
+};
+use arrow::error::ArrowError;
 use bytes::Bytes;
 use parquet::arrow::ArrowWriter;
 use parquet::arrow::arrow_writer::ArrowWriterOptions;
@@ -34,7 +41,8 @@ pub(super) struct Encoder {
 }
 
 impl Encoder {
-    pub fn new(schema: SchemaRef, sort: Vec<usize>, compression: spec::Compression) -> Self {
+    pub fn new(schema: &Schema, sort: Vec<usize>, compression: spec::Compression) -> Self {
+        let schema = narrow(schema);
         let compression = match compression {
             // Level 1: higher ones cost more than they save on ticks (see the benchmarks).
             spec::Compression::Zstd => Compression::ZSTD(ZstdLevel::default()),
@@ -60,6 +68,7 @@ impl Encoder {
         Self { schema, sort, properties }
     }
 
+    /// What the rows to encode are to be of.
     pub fn schema(&self) -> &SchemaRef {
         &self.schema
     }
@@ -68,7 +77,14 @@ impl Encoder {
     pub fn encode(&self, rows: &RecordBatch, footer: Vec<(String, String)>) -> Result<Bytes, ParquetError> {
         let sorted = self.sorted(rows)?;
         let footer = footer.into_iter().map(|(key, value)| KeyValue::new(key, value)).collect();
-        let properties = self.properties.clone().set_key_value_metadata(Some(footer)).build();
+        let mut properties = self.properties.clone().set_key_value_metadata(Some(footer));
+        for (field, column) in self.schema.fields().iter().zip(sorted.columns()) {
+            if integers(column).is_some_and(dictionary_pays) {
+                let path = ColumnPath::from(field.name().as_str());
+                properties = properties.set_column_dictionary_enabled(path, true);
+            }
+        }
+        let properties = properties.build();
         // Arrow's own schema would be most of a small file; Parquet's says all that readers need.
         let options = ArrowWriterOptions::new().with_properties(properties).with_skip_arrow_metadata(true);
         let mut writer = ArrowWriter::try_new_with_options(Vec::new(), self.schema.clone(), options)?;
@@ -77,29 +93,47 @@ impl Encoder {
     }
 
     fn sorted(&self, rows: &RecordBatch) -> Result<RecordBatch, ParquetError> {
-        if self.sort.is_empty() || self.is_in_order(rows) {
-            return Ok(rows.clone());
-        }
-        let mut columns: Vec<SortColumn> = self
+        let columns: Vec<SortColumn> = self
             .sort
             .iter()
             .map(|i| SortColumn { values: rows.column(*i).clone(), options: Some(ORDER) })
             .collect();
+        if columns.is_empty() || is_in_order(&columns)? {
+            return Ok(rows.clone());
+        }
         // The sort is not stable by itself: the place of arrival decides ties.
         let arrival: ArrayRef = Arc::new(UInt32Array::from_iter_values(0..rows.num_rows() as u32));
-        columns.push(SortColumn { values: arrival, options: Some(ORDER) });
+        let arrival = SortColumn { values: arrival, options: Some(ORDER) };
+        let columns: Vec<SortColumn> = columns.into_iter().chain([arrival]).collect();
         Ok(take_record_batch(rows, &lexsort_to_indices(&columns, None)?)?)
     }
+}
 
-    /// The usual case, and cheap to see: sorted by one time, and arrived in order.
-    fn is_in_order(&self, rows: &RecordBatch) -> bool {
-        let &[column] = self.sort.as_slice() else { return false };
-        let column = rows.column(column);
-        match column.as_primitive_opt::<TimestampMillisecondType>() {
-            Some(times) => times.null_count() == 0 && times.values().is_sorted(),
-            None => false,
+/// The usual case: rows arrived in their order. Cheap to see where they are sorted by a time first, as they nearly always
+/// are: only equal times need a look at the columns behind it.
+fn is_in_order(columns: &[SortColumn]) -> Result<bool, ArrowError> {
+    let rows = columns[0].values.len();
+    let compare = LexicographicalComparator::try_new(columns)?;
+    let follows = |row: usize| compare.compare(row - 1, row) != Ordering::Greater;
+    let times = columns[0].values.as_primitive_opt::<TimestampMillisecondType>();
+    Ok(match times.filter(|times| times.null_count() == 0) {
+        Some(times) => {
+            let times = times.values();
+            (1..rows).all(|row| times[row - 1] < times[row] || follows(row))
         }
-    }
+        None => (1..rows).all(follows),
+    })
+}
+
+/// The schema of the rows as they are encoded: decimals that fit 64 bits are in 64 bits. The file is the same.
+fn narrow(schema: &Schema) -> SchemaRef {
+    let fields = schema.fields().iter().map(|field| match field.data_type() {
+        DataType::Decimal128(precision @ ..=18, scale) => {
+            Arc::new(field.as_ref().clone().with_data_type(DataType::Decimal64(*precision, *scale)))
+        }
+        _ => field.clone(),
+    });
+    Arc::new(Schema::new(fields.collect::<Fields>()))
 }
 
 /// The index of a top-level column's first leaf among the file's columns.
@@ -116,12 +150,72 @@ fn leaves(data_type: &DataType) -> i32 {
     }
 }
 
+/// The values of a column that is kept as INT64 in the file.
+fn integers(column: &ArrayRef) -> Option<&[i64]> {
+    let values = match column.data_type() {
+        DataType::Int64 => column.as_primitive::<Int64Type>().values(),
+        DataType::Decimal64(..) => column.as_primitive::<Decimal64Type>().values(),
+        _ => return None, // times are in their order
+    };
+    Some(values)
+}
+
+/// So many neighbours tell how a column is; DELTA_BINARY_PACKED gives one width to so many of them.
+const SAMPLE: usize = 512;
+const MINIBLOCK: usize = 32;
+
+/// Whether a dictionary keeps these values in fewer bits than their differences do, as far as a piece from the middle tells:
+/// one index each and the values once, against the widest difference of each miniblock.
+fn dictionary_pays(values: &[i64]) -> bool {
+    let sample = &values[(values.len() / 2).saturating_sub(SAMPLE / 2)..];
+    let sample = &sample[..sample.len().min(SAMPLE)];
+    let mut distinct = sample.to_vec();
+    distinct.sort_unstable();
+    distinct.dedup();
+    // Where less repeats, there is more to come than was seen.
+    if sample.len() < 2 || distinct.len() > sample.len() / 2 {
+        return false;
+    }
+    let bits = |value: u64| f64::from(u64::BITS - value.leading_zeros());
+    let differences: Vec<i64> = sample.windows(2).map(|pair| pair[1].wrapping_sub(pair[0])).collect();
+    let widths = differences.chunks(MINIBLOCK).map(|block| {
+        let (least, most) = block.iter().fold((i64::MAX, i64::MIN), |(l, m), d| (l.min(*d), m.max(*d)));
+        bits(most.wrapping_sub(least) as u64) * block.len() as f64
+    });
+    let as_differences = widths.sum::<f64>() / differences.len() as f64;
+    let entries = distinct.len() as f64 * f64::from(u64::BITS) / values.len() as f64;
+    bits(distinct.len() as u64 - 1) + entries < as_differences
+}
+
 /// Kept as INT32 or INT64 in the file (FACTS 7.10).
 fn is_packed(data_type: &DataType) -> bool {
-    match data_type {
-        DataType::Int8 | DataType::Int16 | DataType::Int32 | DataType::Int64 => true,
-        DataType::Date32 | DataType::Timestamp(..) => true,
-        DataType::Decimal128(precision, _) => *precision <= 18,
-        _ => false,
+    matches!(
+        data_type,
+        DataType::Int8
+            | DataType::Int16
+            | DataType::Int32
+            | DataType::Int64
+            | DataType::Date32
+            | DataType::Timestamp(..)
+            | DataType::Decimal64(..)
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_dictionary_is_for_what_repeats() {
+        let scattered =
+            |of: u64| (0..4000u64).map(move |i| (i.wrapping_mul(0x9E37_79B9_7F4A_7C15) >> 40) % of);
+        let column = |values: &mut dyn Iterator<Item = u64>| values.map(|v| v as i64).collect::<Vec<_>>();
+        assert!(dictionary_pays(&column(&mut scattered(8).map(|v| 100 * v))), "sizes");
+        assert!(dictionary_pays(&column(&mut scattered(200).map(|v| 100 * v))), "prices of whole cents");
+        assert!(!dictionary_pays(&column(&mut scattered(1 << 30))), "all else");
+        assert!(!dictionary_pays(&column(&mut (0..4000))), "a counter");
+        assert!(!dictionary_pays(&column(&mut (0..4000).map(|i| i / 4))), "a slow counter");
+        assert!(!dictionary_pays(&[7; 4000]), "a constant, which has no differences");
+        assert!(!dictionary_pays(&[]) && !dictionary_pays(&[1]));
     }
 }

@@ -10,12 +10,13 @@ use tokio::task::JoinSet;
 use tokio::time::Instant;
 
 use super::buffer::{Buffers, ChainId, SealCause, Side};
+use super::encoders::Encoders;
 use super::origin::Origin;
 use super::progress::Meter;
 use super::register::Waiting;
 use super::specs::Specs;
 use super::target::Target;
-use super::write::{Landed, Seal, land};
+use super::write::{Landed, Rows, Seal, land};
 use crate::error::{Error, Kind, Result};
 use crate::kafka::TopicPartition;
 use crate::table::PartitionKey;
@@ -27,7 +28,8 @@ pub(super) struct Flight {
     pub partition: PartitionKey,
     /// Whose hold ends when the link is durable and registered.
     pub waiting: Waiting,
-    bytes: usize,
+    /// They go where they were made: what another thread gives back is not used again before its owner looks.
+    rows: Arc<Rows>,
     pub landed: Result<Landed>,
 }
 
@@ -48,6 +50,7 @@ pub(super) struct Flights {
     origin: Arc<Origin>,
     specs: Arc<Specs>,
     writes: Arc<Semaphore>,
+    encoders: Arc<Encoders>,
     meter: Arc<Meter>,
     flying: JoinSet<Flight>,
     bytes: usize,
@@ -64,6 +67,7 @@ impl Flights {
         origin: Arc<Origin>,
         specs: Arc<Specs>,
         at_once: usize,
+        encoders: Arc<Encoders>,
         meter: Arc<Meter>,
     ) -> Self {
         let writes = Arc::new(Semaphore::new(at_once));
@@ -73,6 +77,7 @@ impl Flights {
             origin,
             specs,
             writes,
+            encoders,
             meter,
             flying: JoinSet::new(),
             bytes: 0,
@@ -110,31 +115,31 @@ impl Flights {
         self.seals[why as usize] += 1;
         let chain = buffers.chain(id);
         let (side, partition) = (chain.side, chain.partition.clone());
-        let bytes = rows.bytes;
-        self.bytes += bytes;
+        self.bytes += rows.bytes();
+        let rows = Arc::new(Rows { packed: rows, forms: buffers.forms(side) });
         let waiting = Waiting {
             chain: id,
             source: chain.source.clone(),
             assignment: at.assignment,
-            held: rows.offsets[0],
+            held: rows.packed.first_offset(),
         };
         *self.held.entry((waiting.source.clone(), waiting.held)).or_default() += 1;
         let seal = Seal {
             target: self.targets[side as usize].clone(),
             partition: partition.clone(),
             chain: self.origin.chain(&chain.source),
-            rows,
+            rows: rows.clone(),
             source_start: at.start,
             end: at.end,
             chain_end: chain.end,
         };
-        let (writes, origin, specs) = (self.writes.clone(), self.origin.clone(), self.specs.clone());
-        let meter = self.meter.clone();
+        let (writes, encoders, meter) = (self.writes.clone(), self.encoders.clone(), self.meter.clone());
+        let (origin, specs) = (self.origin.clone(), self.specs.clone());
         self.flying.spawn(async move {
             let permit = writes.acquire_owned().await;
-            let landed = land(seal, &origin, &specs, &meter).await;
+            let landed = land(seal, &origin, &specs, &encoders, &meter).await;
             drop(permit);
-            Flight { side, partition, waiting, bytes, landed }
+            Flight { side, partition, waiting, rows, landed }
         });
     }
 
@@ -143,7 +148,7 @@ impl Flights {
         let landed = self.flying.join_next().await?;
         Some(match landed {
             Ok(flight) => {
-                self.bytes -= flight.bytes;
+                self.bytes -= flight.rows.packed.bytes();
                 let key = (flight.waiting.source.clone(), flight.waiting.held);
                 if let Some(links) = self.held.get_mut(&key) {
                     *links -= 1;

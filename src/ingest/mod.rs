@@ -18,12 +18,14 @@ mod columns;
 mod convert;
 mod decode;
 mod encode;
+mod encoders;
 mod flight;
 mod footer;
 mod frontier;
 mod json;
 mod number;
 mod origin;
+mod packed;
 mod pipeline;
 mod place;
 mod progress;
@@ -33,6 +35,7 @@ mod retry;
 mod route;
 mod row;
 mod specs;
+pub mod stages;
 mod start;
 mod takeover;
 mod target;
@@ -51,6 +54,7 @@ pub(crate) use self::buffer::Side;
 pub(crate) use self::census::Census;
 use self::chain::check_topic;
 pub(crate) use self::chain::{ChainSource, Footer, parse_name};
+use self::encoders::Encoders;
 pub(crate) use self::footer::{key_values, read_metadata};
 pub(crate) use self::origin::{GAPS, Gap, NOTES, Note, may_be_one_topic};
 use self::origin::{Origin, admit};
@@ -81,6 +85,9 @@ const LEAVE: Duration = Duration::from_secs(5);
 
 /// Arrow counts a column's bytes of text in 31 bits; a buffer may pass its limit by one record.
 const FLUSH_BYTES_MAX: usize = 1 << 30;
+
+/// More records ahead than this make nothing quicker.
+const READING_BYTES_MAX: usize = 48 << 20;
 
 /// Each holds a file in memory and a thread.
 const WRITES_MAX: usize = 1024;
@@ -135,7 +142,8 @@ pub struct Limits {
     pub flush_bytes: usize,
     /// or this long after its first row.
     pub flush_age: Duration,
-    /// All buffers and files in flight together; past it the largest are sealed, then reading pauses.
+    /// What is read and not in a file yet: a part for the consumers' queues, the rest for all buffers and files in flight
+    /// together; past it the largest are sealed, then reading pauses.
     pub memory_bytes: usize,
     /// Files being encoded and put at once.
     pub writes: usize,
@@ -147,6 +155,16 @@ pub struct Limits {
 }
 
 impl Limits {
+    /// Of the budget, what is for records before they are rows.
+    fn reading_bytes(&self) -> usize {
+        (self.memory_bytes / 4).min(READING_BYTES_MAX)
+    }
+
+    /// The rest, for rows.
+    fn rows_bytes(&self) -> usize {
+        self.memory_bytes - self.reading_bytes()
+    }
+
     /// A limit of nothing would hold the job up for ever; a buffer beyond Arrow's offsets would be cut wrong.
     fn check(&self) -> Result<()> {
         let limits = [
@@ -327,6 +345,7 @@ async fn begin(
         targets,
         catalog: job.catalog.clone(),
         meter,
+        encoders: Arc::new(Encoders::start()?),
         origin,
         lake,
         specs,
@@ -358,6 +377,7 @@ fn start_sources(job: &Job, spec: &Spec, to_job: ToJob) -> Result<Vec<Source>> {
         group: job.group.clone(),
         time: if let From::Time(time) = job.from { Some(time) } else { None },
         headers: if headers { Headering::Copy } else { Headering::Leave },
+        memory_bytes: job.limits.reading_bytes() / job.topics.len(),
     };
     job.topics.iter().map(|topic| Source::start(&job.connection, options(topic), to_job.clone())).collect()
 }

@@ -98,34 +98,66 @@ fn trim(digits: &[u8]) -> Option<Significant<'_>> {
 pub(super) fn plain(text: &[u8], scale: u32) -> Option<(i64, usize)> {
     let negative = text.first() == Some(&b'-');
     let start = usize::from(negative);
-    let mut at = start;
-    let mut value = 0i64;
-    while let Some(digit @ b'0'..=b'9') = text.get(at) {
-        value = value.wrapping_mul(10).wrapping_add(i64::from(digit - b'0'));
-        at += 1;
-    }
-    let whole = at - start;
+    let (mut value, whole) = digits(&text[start..], 0);
     if whole == 0 || (whole > 1 && text[start] == b'0') {
         return None;
     }
+    let mut at = start + whole;
     let mut fraction = 0;
     if text.get(at) == Some(&b'.') {
-        at += 1;
-        while let Some(digit @ b'0'..=b'9') = text.get(at) {
-            value = value.wrapping_mul(10).wrapping_add(i64::from(digit - b'0'));
-            at += 1;
-            fraction += 1;
-        }
-        if fraction == 0 {
+        let count;
+        (value, count) = digits(&text[at + 1..], value);
+        if count == 0 {
             return None;
         }
+        at += 1 + count;
+        fraction = count;
     }
     // 18 digits fit an i64, so nothing above has wrapped where this holds.
-    if fraction > scale || whole + scale as usize > 18 || matches!(text.get(at), Some(b'e' | b'E' | b'.')) {
+    let scale = scale as usize;
+    if fraction > scale || whole + scale > 18 || matches!(text.get(at), Some(b'e' | b'E' | b'.')) {
         return None;
     }
-    value *= TENS[(scale - fraction) as usize];
+    let value = value as i64 * TENS[scale - fraction];
     Some((if negative { -value } else { value }, at))
+}
+
+/// The digits that a text begins with, put behind those of `value`; and how many they are. Wraps beyond 19 in all.
+#[inline]
+fn digits(text: &[u8], mut value: u64) -> (u64, usize) {
+    let mut at = 0;
+    while let Some(eight) = text.get(at..).and_then(|rest| rest.first_chunk()) {
+        let (next, count) = eight_digits(u64::from_le_bytes(*eight));
+        value = value.wrapping_mul(TENS[count] as u64).wrapping_add(next);
+        at += count;
+        if count < 8 {
+            return (value, at);
+        }
+    }
+    while let Some(digit @ b'0'..=b'9') = text.get(at) {
+        value = value.wrapping_mul(10).wrapping_add(u64::from(digit - b'0'));
+        at += 1;
+    }
+    (value, at)
+}
+
+/// The number of the digits that eight bytes begin with, the first in the lowest byte; and how many they are. All of them
+/// at once: pairs, then fours, then the eight.
+#[inline]
+fn eight_digits(bytes: u64) -> (u64, usize) {
+    const EACH: u64 = 0x0101_0101_0101_0101;
+    let digits = bytes ^ (b'0' as u64 * EACH);
+    // The high bit of each byte that is above 9.
+    let others = (((digits & (0x7F * EACH)) + (0x76 * EACH)) | digits) & (0x80 * EACH);
+    let count = (others.trailing_zeros() / 8) as usize;
+    if count == 0 {
+        return (0, 0);
+    }
+    // Zeros in front, so that the last digit stands in the highest byte.
+    let digits = digits << (64 - 8 * count);
+    let pairs = (digits.wrapping_mul(10)).wrapping_add(digits >> 8) & 0x00FF_00FF_00FF_00FF;
+    let fours = (pairs.wrapping_mul(100)).wrapping_add(pairs >> 16) & 0x0000_FFFF_0000_FFFF;
+    ((fours.wrapping_mul(10_000)).wrapping_add(fours >> 32) & 0xFFFF_FFFF, count)
 }
 
 const TENS: [i64; 19] = {

@@ -20,6 +20,7 @@ use tracing::{debug, info, warn};
 
 use super::Limits;
 use super::buffer::{ChainId, SealCause, Side};
+use super::encoders::Encoders;
 use super::flight::{Flight, Flights, SealedAt};
 use super::frontier::Frontier;
 use super::origin::Origin;
@@ -51,6 +52,7 @@ pub(super) struct Plan {
     pub targets: [Arc<Target>; 2],
     pub catalog: Arc<dyn Catalog>,
     pub meter: Arc<Meter>,
+    pub encoders: Arc<Encoders>,
     pub specs: Arc<Specs>,
     pub origin: Arc<Origin>,
     /// The id of the table's folder.
@@ -140,6 +142,7 @@ impl Pipeline {
                 plan.origin.clone(),
                 plan.specs.clone(),
                 plan.limits.writes,
+                plan.encoders.clone(),
                 plan.meter.clone(),
             ),
             registry: Registry::new(plan.limits.catalog_ttl),
@@ -322,7 +325,7 @@ impl Pipeline {
 
     /// Past the budget the largest buffers are sealed, so that what is left and not on its way is three quarters of it.
     fn keep_budget(&mut self) {
-        let budget = self.plan.limits.memory_bytes;
+        let budget = self.plan.limits.rows_bytes();
         let buffered = self.placer.shelves.buffers.bytes();
         if buffered + self.flights.bytes() <= budget {
             return;
@@ -343,7 +346,7 @@ impl Pipeline {
     /// Reading waits while the budget is spent and something is on its way that will free it.
     fn is_reading(&self) -> bool {
         let spent =
-            self.placer.shelves.buffers.bytes() + self.flights.bytes() > self.plan.limits.memory_bytes;
+            self.placer.shelves.buffers.bytes() + self.flights.bytes() > self.plan.limits.rows_bytes();
         let freeing = !self.flights.is_empty();
         self.draining.is_none() && !(spent && freeing)
     }

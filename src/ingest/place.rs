@@ -96,15 +96,17 @@ impl Placer {
     }
 }
 
-struct Place<'a> {
-    source: &'a TopicPartition,
-    number: u32,
-    record: &'a Record<'a>,
-    now: Instant,
+/// Where a row comes from.
+pub(super) struct Place<'a> {
+    pub source: &'a TopicPartition,
+    pub number: u32,
+    pub record: &'a Record<'a>,
+    pub now: Instant,
 }
 
 impl Shelves {
-    fn put_row(&mut self, row: &Row, at: &Place<'_>, frontier: &mut Frontier) -> Result<(), NoPartition> {
+    /// Appends a row to the buffer of its partition.
+    pub fn put_row(&mut self, row: &Row, at: &Place<'_>, frontier: &mut Frontier) -> Result<(), NoPartition> {
         self.begin_key(Side::Rows, at.number);
         self.router.route(row, &mut self.key)?;
         let id = match self.buffers.find(&self.key) {

@@ -68,7 +68,7 @@ pub(super) fn fill(row: &mut Row, source: &TopicPartition, record: &Record<'_>, 
     row.values[2] = Value::Int(record.offset);
     row.values[3] = rejection.element.map_or(Value::Null, |element| Value::Int(i64::from(element)));
     // A timestamp that no calendar holds is as good as none: the row must have a place.
-    let timestamp = record.timestamp.filter(|t| super::time::millis_in_range(*t));
+    let timestamp = record.timestamp.filter(|t| super::time::MILLIS.contains(t));
     row.values[TIMESTAMP] = timestamp.map_or(Value::Null, Value::Int);
     if let Some(key) = record.key {
         row.set_text(5, key);

@@ -2,14 +2,14 @@
 
 /// The values of one row, by slot: first the table's columns, then what only partitions need. It is used anew for
 /// each row, so that decoding allocates nothing.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub(super) struct Row {
     pub values: Vec<Value>,
     /// The texts of this row.
     pub text: Vec<u8>,
 }
 
-#[derive(Clone, Debug, Default, PartialEq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub(super) enum Value {
     #[default]
     Null,
@@ -19,18 +19,16 @@ pub(super) enum Value {
     /// Decimals of up to 38 digits.
     Wide(i128),
     Double(f64),
-    /// A piece of the row's text: string or binary.
+    /// A piece of the row's text: string, binary, or the bytes of a nested value ([`Tree`]).
     Text {
         start: usize,
         len: usize,
     },
-    /// An array, a map or a struct.
-    Tree(Tree),
     /// What was there does not fit the column.
     Bad(Reason),
 }
 
-/// A nested value. It owns its parts: nested columns are off the hot path.
+/// A nested value. It owns its parts, and is kept as bytes between the record and the file.
 #[derive(Clone, Debug, PartialEq)]
 pub(super) enum Tree {
     Null,
@@ -43,6 +41,76 @@ pub(super) enum Tree {
     /// Keys are never null and not doubled.
     Map(Vec<(Tree, Tree)>),
     Struct(Vec<Tree>),
+}
+
+impl Tree {
+    /// Appends the bytes that [`Tree::read`] reads: what it is, then its value, or how many parts and each of them.
+    pub fn write(&self, to: &mut Vec<u8>) {
+        let parts = |to: &mut Vec<u8>, tag: u8, parts: &[Tree]| {
+            to.push(tag);
+            to.extend_from_slice(&(parts.len() as u32).to_le_bytes());
+            parts.iter().for_each(|part| part.write(to));
+        };
+        match self {
+            Self::Null => to.push(0),
+            Self::Bool(value) => to.push(1 + u8::from(*value)),
+            Self::Int(value) => {
+                to.push(3);
+                to.extend_from_slice(&value.to_le_bytes());
+            }
+            Self::Wide(value) => {
+                to.push(4);
+                to.extend_from_slice(&value.to_le_bytes());
+            }
+            Self::Double(value) => {
+                to.push(5);
+                to.extend_from_slice(&value.to_le_bytes());
+            }
+            Self::Text(text) => {
+                to.push(6);
+                to.extend_from_slice(&(text.len() as u32).to_le_bytes());
+                to.extend_from_slice(text);
+            }
+            Self::List(items) => parts(to, 7, items),
+            Self::Struct(fields) => parts(to, 8, fields),
+            Self::Map(entries) => {
+                to.push(9);
+                to.extend_from_slice(&(entries.len() as u32).to_le_bytes());
+                for (key, value) in entries {
+                    key.write(to);
+                    value.write(to);
+                }
+            }
+        }
+    }
+
+    /// Reads what [`Tree::write`] wrote, and leaves what comes after it.
+    pub fn read(from: &mut &[u8]) -> Self {
+        let [tag] = take(from);
+        let mut len = || u32::from_le_bytes(take(from)) as usize;
+        match tag {
+            0 => Self::Null,
+            1 | 2 => Self::Bool(tag == 2),
+            3 => Self::Int(i64::from_le_bytes(take(from))),
+            4 => Self::Wide(i128::from_le_bytes(take(from))),
+            5 => Self::Double(f64::from_le_bytes(take(from))),
+            6 => {
+                let len = len();
+                let (text, rest) = from.split_at(len);
+                *from = rest;
+                Self::Text(text.into())
+            }
+            7 => Self::List((0..len()).map(|_| Self::read(from)).collect()),
+            8 => Self::Struct((0..len()).map(|_| Self::read(from)).collect()),
+            _ => Self::Map((0..len()).map(|_| (Self::read(from), Self::read(from))).collect()),
+        }
+    }
+}
+
+fn take<const N: usize>(from: &mut &[u8]) -> [u8; N] {
+    let (bytes, rest) = from.split_first_chunk().expect("a nested value is read as it was written");
+    *from = rest;
+    *bytes
 }
 
 /// Why a record is no row: a closed list, so that counters by reason stay few.
@@ -134,7 +202,40 @@ impl Row {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
+
+    fn tree() -> impl Strategy<Value = Tree> {
+        let leaf = prop_oneof![
+            Just(Tree::Null),
+            any::<bool>().prop_map(Tree::Bool),
+            any::<i64>().prop_map(Tree::Int),
+            any::<i128>().prop_map(Tree::Wide),
+            (-1e9f64..1e9).prop_map(Tree::Double),
+            any::<Vec<u8>>().prop_map(|text| Tree::Text(text.into())),
+        ];
+        leaf.prop_recursive(4, 32, 4, |part| {
+            let parts = || proptest::collection::vec(part.clone(), 0..4);
+            prop_oneof![
+                parts().prop_map(Tree::List),
+                parts().prop_map(Tree::Struct),
+                proptest::collection::vec((part.clone(), part.clone()), 0..4).prop_map(Tree::Map),
+            ]
+        })
+    }
+
+    proptest! {
+        #[test]
+        fn nested_values_come_back_as_they_were(trees in proptest::collection::vec(tree(), 1..4)) {
+            let mut bytes = Vec::new();
+            trees.iter().for_each(|tree| tree.write(&mut bytes));
+            let mut from = bytes.as_slice();
+            let read: Vec<Tree> = trees.iter().map(|_| Tree::read(&mut from)).collect();
+            prop_assert_eq!(read, trees);
+            prop_assert!(from.is_empty());
+        }
+    }
 
     #[test]
     fn reasons_are_counted_by_their_place() {

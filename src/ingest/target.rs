@@ -91,7 +91,7 @@ pub(crate) async fn open_targets(
     let ddl = Ddl { location: Some(folder.location().to_owned()), ..ddl.clone() };
     let rejected = rejected::ddl(&ddl, &beside)?;
     let target = |ddl: Ddl, folder: Folder, sort: Vec<usize>| {
-        let encoder = Encoder::new(file_schema(&ddl.columns), sort, compression);
+        let encoder = Encoder::new(&file_schema(&ddl.columns), sort, compression);
         Target { name: ddl.name.clone(), folder, encoder, ddl }
     };
     Ok([target(ddl, folder, sort), target(rejected, beside, Vec::new())])

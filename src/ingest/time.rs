@@ -1,5 +1,7 @@
 //! Turns a text or a number into an instant: nanoseconds since the epoch, UTC.
 
+use std::ops::RangeInclusive;
+
 use chrono::format::{Parsed, StrftimeItems};
 use chrono::{Datelike, NaiveDate, NaiveTime};
 
@@ -36,11 +38,9 @@ pub(super) fn instant(format: &Format, text: &[u8]) -> Result<i128, NoTime> {
     if (i128::from(DAYS.start)..i128::from(DAYS.end)).contains(&day) { Ok(nanos) } else { Err(NoTime::Range) }
 }
 
-/// Whether milliseconds since the epoch are within the years that engines read.
-#[inline]
-pub(super) fn millis_in_range(millis: i64) -> bool {
-    DAYS.contains(&millis.div_euclid(DAY_SECONDS * 1000))
-}
+/// The milliseconds since the epoch that are within the years that engines read.
+pub(super) const MILLIS: RangeInclusive<i64> =
+    DAYS.start * DAY_SECONDS * 1000..=DAYS.end * DAY_SECONDS * 1000 - 1;
 
 /// Milliseconds of an instant; digits below are cut off, also before the epoch.
 pub(super) fn millis(nanos: i128) -> i64 {

@@ -4,8 +4,9 @@
 
 use arrow::array::RecordBatch;
 
-use super::columns::Columns;
+use super::columns;
 use super::decode::{Decoder, Fate};
+use super::packed::{Form, Packed};
 use super::route::Router;
 use crate::error::{Error, Kind, Result};
 use crate::kafka::RecordSet;
@@ -31,7 +32,7 @@ pub enum Outcome {
 /// Decodes records by a table's DDL; the outcomes are in the records' order.
 pub fn trial(ddl: &Ddl, records: &RecordSet) -> Result<Vec<Outcome>> {
     let spec = Spec::from_ddl(ddl)?;
-    let types: Vec<_> = spec.columns.iter().map(|c| c.column.column_type.clone()).collect();
+    let forms: Vec<Form> = spec.columns.iter().map(|c| Form::of(&c.column.column_type)).collect();
     let columns: Vec<_> = spec.columns.iter().map(|c| c.column.clone()).collect();
     let schema = file_schema(&columns);
     let mut decoder = Decoder::new(&spec);
@@ -55,10 +56,10 @@ pub fn trial(ddl: &Ddl, records: &RecordSet) -> Result<Vec<Outcome>> {
                             column: Some(router.name(none.field).to_owned()),
                         },
                         Ok(partition) => {
-                            let mut columns = Columns::new(&types);
-                            columns.append(row);
-                            match columns.into_batch(&schema) {
-                                Ok(row) => Outcome::Row { partition: partition.path().to_owned(), row },
+                            let mut packed = Packed::new(&forms);
+                            packed.push(&forms, row, 0, &mut Vec::new());
+                            match columns::batch(&packed, &forms, 0, &schema) {
+                                Ok((row, _)) => Outcome::Row { partition: partition.path().to_owned(), row },
                                 Err(e) => {
                                     failed = Some(e);
                                     return;

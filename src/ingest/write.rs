@@ -6,16 +6,17 @@
 
 use std::sync::Arc;
 
-use arrow::array::RecordBatch;
 use bytes::Bytes;
 use parquet::errors::ParquetError;
-use tokio::runtime::{Handle, RuntimeFlavor};
 use tracing::{debug, warn};
 
-use super::buffer::SealedRows;
 use super::chain::{ChainSource, Footer, ends};
+use super::columns;
+use super::encode::Encoder;
+use super::encoders::Encoders;
 use super::footer::read_footer;
 use super::origin::Origin;
+use super::packed::{Form, Packed};
 use super::progress::Meter;
 use super::retry::retried;
 use super::specs::Specs;
@@ -30,13 +31,20 @@ pub(super) struct Seal {
     pub target: Arc<Target>,
     pub partition: PartitionKey,
     pub chain: ChainSource,
-    pub rows: SealedRows,
+    pub rows: Arc<Rows>,
     /// Where the source began to be read.
     pub source_start: i64,
     /// Every record of the source below it has its place.
     pub end: i64,
     /// Where the chain ends, if that is known.
     pub chain_end: Option<i64>,
+}
+
+/// A buffer's rows, taken out of it.
+#[derive(Debug)]
+pub(super) struct Rows {
+    pub packed: Packed,
+    pub forms: Arc<[Form]>,
 }
 
 /// What became of a seal: all its rows are durable.
@@ -57,7 +65,13 @@ pub(super) struct Link {
 }
 
 /// Makes the rows durable. A failing store is tried again for a while; an error ends the job.
-pub(super) async fn land(seal: Seal, origin: &Origin, specs: &Specs, meter: &Meter) -> Result<Landed> {
+pub(super) async fn land(
+    seal: Seal,
+    origin: &Origin,
+    specs: &Specs,
+    encoders: &Encoders,
+    meter: &Meter,
+) -> Result<Landed> {
     let folder = seal.target.folder.folder(seal.partition.path())?;
     let mut chain_end = match seal.chain_end {
         Some(end) => end,
@@ -68,17 +82,7 @@ pub(super) async fn land(seal: Seal, origin: &Origin, specs: &Specs, meter: &Met
             .await?
         }
     };
-    let target = seal.target.clone();
-    let SealedRows { columns, mut offsets, .. } = seal.rows;
-    let batch =
-        off_thread(move || columns.into_batch(target.encoder.schema()).map_err(ParquetError::from)).await?;
-    let mut rows = batch.map_err(|e| cannot_encode(e, &folder))?;
-    let mut found = 0;
     loop {
-        found += drop_below(&mut rows, &mut offsets, chain_end);
-        if rows.num_rows() == 0 {
-            return Ok(Landed { chain_end, link: None, found });
-        }
         let footer = Footer {
             chain: seal.chain.clone(),
             start: chain_end,
@@ -88,11 +92,14 @@ pub(super) async fn land(seal: Seal, origin: &Origin, specs: &Specs, meter: &Met
             spec: origin.spec.clone(),
             writer: origin.writer.clone(),
         };
-        let (target, batch, key_values) = (seal.target.clone(), rows.clone(), footer.key_values());
-        let encoded = off_thread(move || target.encoder.encode(&batch, key_values)).await?;
-        let bytes = encoded.map_err(|e| cannot_encode(e, &folder))?;
+        let (target, rows, key_values) = (seal.target.clone(), seal.rows.clone(), footer.key_values());
+        let encoded = encoders.run(move || encode(&rows, chain_end, &target.encoder, key_values)).await?;
+        let Encoded { bytes, rows, found } = encoded.map_err(|e| cannot_encode(e, &folder))?;
+        if rows == 0 {
+            return Ok(Landed { chain_end, link: None, found });
+        }
         let name = seal.chain.link_name(chain_end);
-        let link = Link { rows: rows.num_rows(), bytes: bytes.len() };
+        let link = Link { rows, bytes: bytes.len() };
         let at = Place { folder: &folder, name: &name, chain: &seal.chain, start: chain_end };
         match put(at, bytes, origin, specs, meter).await? {
             None => {
@@ -191,23 +198,26 @@ async fn check(footer: &Footer, folder: &Folder, name: &str, origin: &Origin, sp
     specs.follow(&footer.spec).await
 }
 
-/// Leaves out the rows of records below an offset, which are in a link already; tells how many.
-fn drop_below(rows: &mut RecordBatch, offsets: &mut Vec<i64>, offset: i64) -> usize {
-    let dropped = offsets.partition_point(|o| *o < offset);
-    *rows = rows.slice(dropped, rows.num_rows() - dropped);
-    offsets.drain(..dropped);
-    dropped
+/// A file of rows, as it is put.
+pub(super) struct Encoded {
+    pub bytes: Bytes,
+    rows: usize,
+    /// Rows left out: those of records below the file's start, which are in a link already.
+    found: usize,
 }
 
-/// Runs what is heavy on the CPU where it holds up nothing else. A runtime of one thread has no such place: there it is
-/// run at once, so that a simulation's events have one order.
-async fn off_thread<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> Result<T> {
-    if Handle::current().runtime_flavor() == RuntimeFlavor::CurrentThread {
-        return Ok(work());
-    }
-    tokio::task::spawn_blocking(work)
-        .await
-        .map_err(|e| Error::new(Kind::Store, "encoding a file was cut off").because(e))
+pub(super) fn encode(
+    rows: &Rows,
+    start: i64,
+    encoder: &Encoder,
+    footer: Vec<(String, String)>,
+) -> std::result::Result<Encoded, ParquetError> {
+    let (batch, found) = columns::batch(&rows.packed, &rows.forms, start, encoder.schema())?;
+    let bytes = match batch.num_rows() {
+        0 => Bytes::new(),
+        _ => encoder.encode(&batch, footer)?,
+    };
+    Ok(Encoded { bytes, rows: batch.num_rows(), found })
 }
 
 fn cannot_encode(e: ParquetError, folder: &Folder) -> Error {
@@ -218,10 +228,9 @@ fn cannot_encode(e: ParquetError, folder: &Folder) -> Error {
 mod tests {
     use std::sync::Arc;
 
-    use arrow::array::{ArrayRef, Int64Array, StringArray};
+    use arrow::array::{ArrayRef, Int64Array, RecordBatch, StringArray};
     use proptest::prelude::*;
 
-    use super::super::encode::Encoder;
     use super::*;
     use crate::kafka::TopicPartition;
     use crate::store::{Durability, Stores};
@@ -247,7 +256,9 @@ mod tests {
             ("symbol", Arc::new(StringArray::from_iter_values((0..50).map(|i| format!("S{i}"))))),
         ];
         let rows = RecordBatch::try_from_iter(columns).unwrap();
-        Encoder::new(rows.schema(), vec![0], Compression::Zstd).encode(&rows, written().key_values()).unwrap()
+        Encoder::new(&rows.schema(), vec![0], Compression::Zstd)
+            .encode(&rows, written().key_values())
+            .unwrap()
     }
 
     /// What is read of a file that stands under the link's name.

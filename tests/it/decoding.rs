@@ -152,7 +152,7 @@ fn fields() {
 fn a_fate_does_not_depend_on_other_records() {
     let ddl = table("string", "");
     let long = format!(r#"{{"{}":0,"sym":"A","c":"9"}}"#, "n".repeat(300));
-    let messages: [&[u8]; 9] = [
+    let messages: [&[u8]; 16] = [
         long.as_bytes(),
         br#"{"sym":"A","c":"1"}"#,
         br#"{"c":"2","sym":"B"}"#,
@@ -162,6 +162,13 @@ fn a_fate_does_not_depend_on_other_records() {
         br#"{"sym":"A","cc":"7"}"#,
         br#"{"sym":"A","\u0063":"8"}"#,
         br#"{"sym":"A","c"}"#,
+        br#"{ "sym": "A", "c": "10" }"#,
+        br#"{ "sym":  "A" ,"c":   "11"}"#,
+        br#"{"sym":"A","c":"12",}"#,
+        br#"{"sym":"A" "c":"13"}"#,
+        br#"{,"sym":"A","c":"14"}"#,
+        br#"{"sym":"A","c":"15"}}"#,
+        br#"{}"#,
     ];
     for first in messages {
         for second in messages {

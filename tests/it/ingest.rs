@@ -200,7 +200,7 @@ async fn a_small_budget_seals_the_largest_and_loses_nothing() {
     let lake = Lake::new(1);
     lake.send((0..20_000).map(|seq| tick(&format!("S{}", seq % 50), seq, "1.5"))).await;
     let mut job = lake.job();
-    job.limits.memory_bytes = 256 << 10;
+    job.limits.memory_bytes = 64 << 10;
     let done = run(job).await;
     assert!(done.files > 50, "{done:?}");
     assert_eq!(lake.sql("SELECT count(*), count(DISTINCT seq) FROM market.ticks").await, ["20000,20000"]);
