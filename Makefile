@@ -3,13 +3,15 @@
 #   make demo    builds the program and runs the whole system in one process
 #   make test    all tests, those with a real Kafka broker included
 #   make soak    the tests that look for lost and doubled rows, for hours: SCHEDULES, SEED and EVENTS say how many
+#   make bench   the stages of the hot path one at a time, beside crates that do the same; the first run is the baseline of
+#                the later ones, KEEP=1 makes a new one. A whole job: ticklake bench
 #   make check   format, lints, docs, licences and sources of dependencies, the AWS template
 #
 # demo and test share one build of the dev profile (tests/one_build.sh); soak alone builds another, which runs more than
 # twice as many schedules in a day.
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test soak check
+.PHONY: help demo test soak bench check
 
 SCHEDULES ?= 1000000
 SEED ?= 1000000
@@ -36,9 +38,16 @@ soak:
 	PROPTEST_CASES=60000 cargo test --release --locked --test it fuzz::
 	TICKLAKE_CHAOS_EVENTS=$(EVENTS) TICKLAKE_CHAOS_SEED=$(SEED) tests/real/run.sh test_chaos.py -s
 
+CRITERION = $(or $(CARGO_TARGET_DIR),target)/criterion
+bench:
+	@tests/doctor.sh build
+	cargo bench --locked -p ticklake-benches --bench stages -- \
+	  $(if $(KEEP)$(if $(wildcard $(CRITERION)/*/*/kept),,first),--save-baseline,--baseline-lenient) kept
+	@cargo run --release --locked --quiet -p ticklake-benches --bin table -- $(CRITERION) kept
+
 check:
 	@tests/doctor.sh build check
-	cargo fmt --check
+	cargo fmt --all --check
 	tests/one_build.sh
 	cargo clippy --locked --all-targets -- -D warnings
 	RUSTDOCFLAGS="-D warnings" cargo doc --locked --no-deps --document-private-items

@@ -23,9 +23,10 @@
 //! * [`ingest`]: Kafka → table. [`metrics`]: what a job tells of itself, as Prometheus reads it.
 //! * [`query`]: table → answers, by DataFusion in this process or by Athena.
 //! * [`verify`]: is a table whole? [`produce`]: files and a simulated market → Kafka. [`demo`]: the whole system in one process.
+//!   [`bench`]: what a job takes, beside what its parts take alone.
 //! * [`config`]: the settings and where each comes from. [`cli`]: what can be typed. [`error`]: the one error.
 //!
-//! Dependencies point one way: `table, aws ← kafka, store, catalog ← ingest, query, produce ← metrics, demo, verify ← cli ← main`. The
+//! Dependencies point one way: `table, aws ← kafka, store, catalog ← ingest, query, produce ← metrics, demo, verify, bench ← cli ← main`. The
 //! stages of `ingest` never call each other. A test holds these lines.
 //!
 //! # What is promised
@@ -73,6 +74,7 @@
 //! * *rejected*: no row, but kept in the sibling table `<name>_rejected`. *skipped*: not meant for the table.
 
 pub mod aws;
+pub mod bench;
 pub mod catalog;
 pub mod cli;
 pub mod config;

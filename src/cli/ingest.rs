@@ -13,6 +13,7 @@ use tokio::time::Instant;
 
 use super::terminal::{Stdout, Terminal, unwritable};
 use super::{Lake, block_on, connection, open, setting, signals};
+use crate::bench::usage;
 use crate::catalog::Catalog;
 use crate::config::{Flag, Settings};
 use crate::error::{Error, Kind, Result};
@@ -249,6 +250,7 @@ fn summarize(format: Summary, done: &Progress, elapsed: Duration, terminal: &Ter
             let mut out = Stdout::buffered();
             let summary = json!({
                 "records": done.records,
+                "record_bytes": done.record_bytes,
                 "rows": done.rows,
                 "rejected": done.rejected,
                 "skipped": done.skipped,
@@ -257,7 +259,10 @@ fn summarize(format: Summary, done: &Progress, elapsed: Duration, terminal: &Ter
                 "file_bytes": done.file_bytes,
                 "partitions_registered": done.partitions_registered,
                 "offsets_committed": done.offsets_committed,
+                "puts": done.calls.puts_created + done.calls.puts_taken + done.calls.puts_failed,
+                "catalog_calls": done.calls.catalog_ok + done.calls.catalog_failed,
                 "seconds": seconds,
+                "usage": usage(),
             });
             writeln!(out, "{summary}").and_then(|()| out.flush()).map_err(unwritable)
         }

@@ -4,6 +4,7 @@
 //! settings alone, so that a file, a variable and a flag mean the same. What says only what to do this time (which
 //! query, which file) stays an argument. Results go to stdout, all else to stderr.
 
+mod bench;
 mod config;
 mod demo;
 mod ingest;
@@ -37,7 +38,7 @@ pub struct Cli {
     #[command(flatten)]
     globals: Globals,
     #[command(subcommand)]
-    pub command: Command,
+    command: Command,
 }
 
 /// What every command takes. All but `--config` are settings.
@@ -71,7 +72,7 @@ struct Globals {
 }
 
 #[derive(Debug, Subcommand)]
-pub enum Command {
+enum Command {
     /// Run the whole system in one process, with nothing to install: producer, Kafka, ingest, catalog, SQL
     Demo(demo::DemoArgs),
     /// Send JSON ticks to a topic, from a file or simulated
@@ -87,13 +88,15 @@ pub enum Command {
     Table(table::TableCommand),
     /// Check that a table is whole: its files, the catalog, and with --records its topics
     Verify(verify::VerifyArgs),
+    /// Measure what a job takes on this machine, beside what its parts take alone; try settings
+    Bench(Box<bench::BenchArgs>),
     /// Print the settings in force, and where each comes from
     Config(config::ConfigArgs),
 }
 
 impl Cli {
     /// All layers of settings, with this command's flags on top.
-    pub fn config(&self) -> Result<Config> {
+    fn config(&self) -> Result<Config> {
         let mut flags = self.globals.flags()?;
         match &self.command {
             Command::Ingest(args) => flags.extend(args.flags()),
@@ -105,9 +108,16 @@ impl Cli {
     }
 }
 
-impl Command {
+impl Cli {
     /// Does what was typed, and ends with it.
-    pub fn run(&self, config: &Config) -> Result<()> {
+    pub fn run(&self) -> Result<()> {
+        let config = self.config()?;
+        self.command.run(&config, &self.globals)
+    }
+}
+
+impl Command {
+    fn run(&self, config: &Config, globals: &Globals) -> Result<()> {
         let settings = &config.settings;
         let terminal = Terminal::start(&self.log(config))?;
         match self {
@@ -118,15 +128,18 @@ impl Command {
             Self::Preview(args) => query::preview(args, settings, &terminal),
             Self::Table(command) => table::run(command, settings),
             Self::Verify(args) => verify::run(args, settings),
+            Self::Bench(args) => bench::run(args, config, globals.arguments(), &terminal),
             Self::Config(args) => config::run(args, config),
         }
     }
 
-    /// Between the tables of a demonstration, logs of what goes well are in the way.
+    /// Between the tables of a demonstration or a benchmark, logs of what goes well are in the way.
     fn log(&self, config: &Config) -> Log {
         let log = config.settings.log.clone();
         match self {
-            Self::Demo(_) if !config.is_set("log.level") => Log { level: "warn".to_owned(), ..log },
+            Self::Demo(_) | Self::Bench(_) if !config.is_set("log.level") => {
+                Log { level: "warn".to_owned(), ..log }
+            }
             _ => log,
         }
     }
@@ -153,6 +166,15 @@ fn end_with(e: &Error) -> u8 {
 }
 
 impl Globals {
+    /// What another run of this program is to have of these, but for Kafka.
+    fn arguments(&self) -> Vec<String> {
+        let config = self.config.as_ref().map(|file| file.display().to_string());
+        let given = [("--config", &config), ("--region", &self.region), ("--profile", &self.profile)];
+        let level = self.log_level.clone().unwrap_or_else(|| "warn".to_owned());
+        let given = given.into_iter().filter_map(|(name, value)| Some([name.to_owned(), value.clone()?]));
+        given.chain([["--log-level".to_owned(), level]]).flatten().collect()
+    }
+
     fn flags(&self) -> Result<Vec<Flag>> {
         let mut flags = Vec::new();
         for property in &self.kafka {

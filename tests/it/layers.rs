@@ -7,7 +7,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// A room of src/, what it may `use crate::…`, beside itself and `error`.
-const ROOMS: [(&str, &[&str]); 14] = [
+const ROOMS: [(&str, &[&str]); 15] = [
     ("error", &[]),
     ("aws", &[]),
     ("table", &[]),
@@ -20,18 +20,19 @@ const ROOMS: [(&str, &[&str]); 14] = [
     ("produce", &["table", "kafka"]),
     ("query", &["aws", "table", "store", "catalog"]),
     ("demo", &["table", "kafka", "store", "catalog", "ingest", "produce", "query"]),
+    ("bench", &["table", "kafka", "store", "catalog", "ingest", "produce", "query"]),
     ("config", &["aws", "catalog", "ingest", "query", "store"]),
     (
         "cli",
         &[
             "aws", "table", "kafka", "store", "catalog", "ingest", "verify", "metrics", "produce", "query",
-            "demo", "config",
+            "demo", "bench", "config",
         ],
     ),
 ];
 
 /// A library or call, and the only paths whose files may name it.
-const LIBRARIES: [(&str, &[&str]); 13] = [
+const LIBRARIES: [(&str, &[&str]); 14] = [
     ("rdkafka", &["kafka/"]),
     ("datafusion", &["query/local.rs", "query/local/"]),
     ("rusqlite", &["catalog/local.rs", "catalog/local/"]),
@@ -44,6 +45,7 @@ const LIBRARIES: [(&str, &[&str]); 13] = [
     ("aws_sdk_athena", &["query/athena.rs", "query/athena/"]),
     ("clap", &["cli/", "main.rs"]),
     ("figment", &["config/"]),
+    ("plotters", &["bench/"]),
     // A call of C that rdkafka does not wrap.
     ("unsafe", &["kafka/native.rs"]),
 ];

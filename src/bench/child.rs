@@ -1,0 +1,238 @@
+//! Runs this program as a user would: a process for each measure, watched from outside.
+
+use std::path::{Path, PathBuf};
+use std::process::Stdio;
+use std::time::Duration;
+
+use serde::Deserialize;
+use tokio::process::{Child, Command};
+use tokio::time::{Instant, sleep};
+
+use super::cannot;
+use super::part::{Part, PartDone};
+use super::report::{Outcome, Run};
+use super::sweep::{self, Setting};
+use super::usage::{Usage, resident_bytes};
+use super::{Plan, price};
+use crate::error::{Error, Kind, Result};
+use crate::kafka::Connection;
+use crate::table::Ddl;
+
+/// Memory is looked at so often, and so many of the looks are in the report.
+const LOOK: Duration = Duration::from_millis(100);
+const LOOKS_MAX: usize = 200;
+
+/// This program, and what each run of it is given.
+pub(super) struct Program {
+    program: PathBuf,
+    arguments: Vec<String>,
+    variables: Vec<(String, String)>,
+    table: PathBuf,
+    pub topic: String,
+    location: String,
+    folder: PathBuf,
+    fsync: bool,
+    runs: usize,
+}
+
+/// What `ticklake ingest --summary json` says at its end.
+#[derive(Clone, Debug, Deserialize)]
+pub(super) struct Summary {
+    pub records: u64,
+    pub record_bytes: u64,
+    pub rows: u64,
+    pub rejected: u64,
+    pub files: u64,
+    pub file_bytes: u64,
+    pub partitions_registered: u64,
+    pub puts: u64,
+    pub catalog_calls: u64,
+    pub seconds: f64,
+    pub usage: Usage,
+}
+
+/// One run's own places.
+pub(super) struct Place {
+    pub catalog: PathBuf,
+    pub location: String,
+}
+
+impl Program {
+    pub fn new(plan: &Plan, connection: &Connection, table: &Path, folder: &Path) -> Result<Self> {
+        let mut arguments = plan.arguments.clone();
+        arguments.extend(["--brokers".to_owned(), connection.brokers.clone()]);
+        let properties = connection.properties.iter();
+        // Not as arguments, which everybody on the machine can read: there are passwords among them.
+        let variables = properties.map(|(name, value)| (variable(&format!("kafka.{name}")), value.clone()));
+        Ok(Self {
+            program: std::env::current_exe().map_err(cannot("find this program"))?,
+            arguments,
+            variables: variables.collect(),
+            table: table.to_owned(),
+            topic: String::new(),
+            location: plan.location.trim_end_matches('/').to_owned(),
+            folder: folder.to_owned(),
+            fsync: plan.fsync,
+            runs: 0,
+        })
+    }
+
+    /// The places of the next run: a chain that is there already would be gone on from.
+    pub fn next_place(&mut self) -> Place {
+        self.runs += 1;
+        Place {
+            catalog: self.folder.join(format!("catalog-{}.db", self.runs)),
+            location: format!("{}/run-{}-{}", self.location, self.runs, unique()),
+        }
+    }
+
+    /// Measures a part alone.
+    pub async fn part(&self, part: Part) -> Result<Run> {
+        let mut command = self.command(&Setting::new());
+        command.args(["bench", "--part", part.name(), "--topic", &self.topic, "--table"]).arg(&self.table);
+        let (done, memory): (PartDone, _) = watch(start(command)?).await?;
+        Ok(Run { memory, ..Run::of_part(part, &done) })
+    }
+
+    /// Runs the whole job to the topic's end.
+    pub async fn job(&mut self, setting: &Setting) -> Result<Run> {
+        let place = self.next_place();
+        let mut command = self.ingest(setting, &place);
+        command.arg("--until-end");
+        let (summary, memory): (Summary, _) = watch(start(command)?).await?;
+        self.clear(&place);
+        Ok(Run { memory, setting: sweep::name(setting), ..Run::of_job(&summary) })
+    }
+
+    /// The job's command, on places of its own.
+    pub fn ingest(&self, setting: &Setting, place: &Place) -> Command {
+        let mut command = self.command(setting);
+        command.arg("--catalog").arg(format!("sqlite:{}", place.catalog.display()));
+        command.args(["ingest", "--summary", "json", "--topic", &self.topic, "--table"]).arg(&self.table);
+        command.args(["--location", &place.location, "--group", &format!("ticklake-bench-{}", unique())]);
+        if !self.fsync {
+            command.arg("--no-fsync");
+        }
+        command
+    }
+
+    fn command(&self, setting: &Setting) -> Command {
+        let mut command = Command::new(&self.program);
+        command.args(&self.arguments).envs(self.variables.iter().map(|(name, value)| (name, value)));
+        command.envs(setting.iter().map(|(key, value)| (variable(key), value)));
+        command
+    }
+
+    /// Has the runs to come write another table.
+    pub fn write_table(&mut self, ddl: &Ddl) -> Result<()> {
+        self.table = self.folder.join("table.sql");
+        std::fs::write(&self.table, ddl.to_string()).map_err(cannot("write the table's DDL"))
+    }
+
+    /// Removes a run's files from a local disk; on S3 they stay, as nothing here deletes what it did not make alone.
+    pub fn clear(&self, place: &Place) {
+        if !place.location.contains("://") {
+            let _ = std::fs::remove_dir_all(&place.location);
+            let _ = std::fs::remove_dir_all(format!("{}_rejected", place.location));
+        }
+        let _ = std::fs::remove_file(&place.catalog);
+    }
+}
+
+/// The variable that a setting is read from.
+fn variable(key: &str) -> String {
+    let (section, name) = key.split_once('.').unwrap_or((key, ""));
+    format!("TICKLAKE_{section}__{name}").replace('.', "_").to_uppercase()
+}
+
+/// Starts a process that ends with this one.
+pub(super) fn start(mut command: Command) -> Result<Child> {
+    command.stdin(Stdio::null()).stdout(Stdio::piped()).kill_on_drop(true);
+    command.spawn().map_err(cannot("start this program once more"))
+}
+
+/// Waits for a process, and gives what it printed and how its memory went: seconds since its start, and bytes.
+pub(super) async fn watch<T: for<'a> Deserialize<'a>>(child: Child) -> Result<(T, Vec<(f64, u64)>)> {
+    let (pid, started) = (child.id(), Instant::now());
+    let mut memory = Vec::new();
+    let ended = child.wait_with_output();
+    tokio::pin!(ended);
+    let output = loop {
+        tokio::select! {
+            output = &mut ended => break output.map_err(cannot("wait for a run"))?,
+            () = sleep(LOOK) => {
+                memory.extend(pid.and_then(resident_bytes).map(|bytes| (started.elapsed().as_secs_f64(), bytes)));
+            }
+        }
+    };
+    if !output.status.success() {
+        return Err(
+            Error::new(Kind::System, "a run failed: what it said is above").with("ended with", output.status)
+        );
+    }
+    let printed = serde_json::from_slice(&output.stdout).map_err(cannot("read what a run printed"))?;
+    Ok((printed, thinned(memory)))
+}
+
+/// At most so many looks, the largest of each group.
+fn thinned(looks: Vec<(f64, u64)>) -> Vec<(f64, u64)> {
+    let group = looks.len().div_ceil(LOOKS_MAX).max(1);
+    looks.chunks(group).filter_map(|looks| looks.iter().copied().max_by_key(|(_, bytes)| *bytes)).collect()
+}
+
+/// A word that no other run has.
+#[expect(clippy::disallowed_methods, reason = "it names topics, groups and folders, and decides nothing")]
+pub(super) fn unique() -> String {
+    format!("{:08x}", rand::random::<u32>())
+}
+
+impl Run {
+    fn of_part(part: Part, done: &PartDone) -> Self {
+        Self {
+            part,
+            setting: String::new(),
+            done: Outcome {
+                records: done.records,
+                record_bytes: done.record_bytes,
+                rows: done.rows,
+                rejected: 0,
+                files: done.files,
+                file_bytes: done.file_bytes,
+                partitions: 0,
+                puts: 0,
+                catalog_calls: 0,
+            },
+            seconds: done.seconds,
+            // Of the job and of reading the whole process counts; what is measured in memory, without what was read for it.
+            cpu_seconds: if part == Part::Drain { done.usage.cpu_seconds() } else { done.cpu_seconds },
+            peak_bytes: done.usage.peak_bytes,
+            dollars: 0.0,
+            memory: Vec::new(),
+            latency: None,
+        }
+    }
+
+    pub(super) fn of_job(summary: &Summary) -> Self {
+        Self {
+            part: Part::Job,
+            setting: String::new(),
+            done: Outcome {
+                records: summary.records,
+                record_bytes: summary.record_bytes,
+                rows: summary.rows,
+                rejected: summary.rejected,
+                files: summary.files,
+                file_bytes: summary.file_bytes,
+                partitions: summary.partitions_registered,
+                puts: summary.puts,
+                catalog_calls: summary.catalog_calls,
+            },
+            seconds: summary.seconds,
+            cpu_seconds: summary.usage.cpu_seconds(),
+            peak_bytes: summary.usage.peak_bytes,
+            dollars: summary.puts as f64 * price::PUT + summary.catalog_calls as f64 * price::CATALOG_CALL,
+            memory: Vec::new(),
+            latency: None,
+        }
+    }
+}
