@@ -9,7 +9,7 @@
 # The full image, not -slim: gcc, g++, make, perl and zlib.h are in it, which librdkafka, OpenSSL, SQLite and zstd need.
 FROM rust:1.95.0-bookworm AS build
 WORKDIR /build
-# What .dockerignore lets through: Cargo.toml, Cargo.lock, src, schemas.
+# What .dockerignore lets through: Cargo.toml, Cargo.lock, src, schemas, benches.
 COPY . .
 # The caches live outside the image, so the program is taken out of them in the same step.
 RUN --mount=type=cache,target=/usr/local/cargo/registry \

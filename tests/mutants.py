@@ -104,8 +104,8 @@ MUTANTS = [
          "None if M => Ok(None),\n                    None => Err(folder.has_none(name)),"),
     ]),
     ("found-rows-not-dropped", "rows that are in another's link are written again", [
-        ("src/ingest/write.rs", "let dropped = offsets.partition_point(|o| *o < offset);",
-         "let dropped = if M { 0 } else { offsets.partition_point(|o| *o < offset) };"),
+        ("src/ingest/columns.rs", "if offset >= from {", "if M || offset >= from {"),
+        ("src/ingest/columns.rs", "usize::from(offset < from)", "usize::from(!M && offset < from)"),
     ]),
     ("foreign-offset-trusted", "an offset that somebody set by hand is taken for this table's", [
         ("src/ingest/start.rs", "let Some(mark) = CommitMark::parse(metadata)\n",
@@ -156,7 +156,7 @@ def make_copy(copy):
     """The program with all switches, and of its tests the simulation."""
     shutil.rmtree(copy, ignore_errors=True)
     copy.mkdir(parents=True)
-    tracked = subprocess.run(["git", "ls-files", "-coz", "--exclude-standard", "Cargo.*", "src", "schemas", "tests/it/simulation", "*.md"],
+    tracked = subprocess.run(["git", "ls-files", "-coz", "--exclude-standard", "Cargo.*", "benches", "src", "schemas", "tests/it/simulation", "*.md"],
                              cwd=HOUSE, check=True, capture_output=True, text=True).stdout
     for name in filter(None, tracked.split("\0")):
         if (HOUSE / name).exists():

@@ -28,9 +28,9 @@ use crate::query::{Engine, Limits, LocalEngine};
 use crate::table::TableName;
 
 /// So many partitions are asked in turn.
-const SAMPLED: usize = 16;
+const SAMPLED: usize = 4;
 /// Between two questions.
-const BETWEEN: Duration = Duration::from_millis(20);
+const BETWEEN: Duration = Duration::from_millis(10);
 /// How long a job may take, beyond the age of its buffers, to have new rows queryable; and to have the last ones.
 const PATIENCE: Duration = Duration::from_secs(60);
 const SETTLE: Duration = Duration::from_secs(5);

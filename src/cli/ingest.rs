@@ -65,6 +65,9 @@ pub struct IngestArgs {
     memory: Option<String>,
     /// Files written at once [default: 8]
     #[arg(long, value_name = "N")]
+    writes: Option<String>,
+    /// Consumers of the group in this process, each with a thread of its own [default: 1]
+    #[arg(long, value_name = "N")]
     workers: Option<String>,
     /// Do not wait for the disk: a power cut may tear a file
     #[arg(long)]
@@ -100,6 +103,7 @@ impl IngestArgs {
             setting("--flush-bytes", "ingest.flush_bytes", &self.flush_bytes),
             setting("--flush-age", "ingest.flush_age", &self.flush_age),
             setting("--memory", "ingest.memory", &self.memory),
+            setting("--writes", "ingest.writes", &self.writes),
             setting("--workers", "ingest.workers", &self.workers),
             setting("--metrics", "ingest.metrics", &self.metrics),
             no_fsync,

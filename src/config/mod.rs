@@ -138,6 +138,9 @@ pub struct Ingest {
     pub memory: usize,
     /// Files encoded and put at once.
     #[serde(with = "values::number")]
+    pub writes: usize,
+    /// Consumers of the group in this process.
+    #[serde(with = "values::number")]
     pub workers: usize,
     #[serde(with = "values::duration")]
     pub commit_interval: Duration,
@@ -225,7 +228,8 @@ impl Ingest {
             flush_bytes: self.flush_bytes,
             flush_age: self.flush_age,
             memory_bytes: self.memory,
-            writes: self.workers,
+            writes: self.writes,
+            workers: self.workers,
             commit_interval: self.commit_interval,
             drain_deadline: self.drain_deadline,
             catalog_ttl: self.catalog_ttl,
@@ -262,7 +266,8 @@ impl Default for Ingest {
             flush_bytes: limits.flush_bytes,
             flush_age: limits.flush_age,
             memory: limits.memory_bytes,
-            workers: limits.writes,
+            writes: limits.writes,
+            workers: limits.workers,
             commit_interval: limits.commit_interval,
             drain_deadline: limits.drain_deadline,
             catalog_ttl: limits.catalog_ttl,

@@ -31,6 +31,10 @@ use crate::table::spec;
 /// Nulls first, as Parquet's sorting columns say it.
 const ORDER: SortOptions = SortOptions { descending: false, nulls_first: true };
 
+/// What engines read at once: Parquet's own advice is 128 MiB to 1 GiB, for files that are large enough; by default a file is
+/// one of these.
+const ROW_GROUP_BYTES: usize = 128 << 20;
+
 /// How the files of one table are made.
 #[derive(Clone, Debug)]
 pub(super) struct Encoder {
@@ -56,6 +60,8 @@ impl Encoder {
         let mut properties = WriterProperties::builder()
             .set_created_by(concat!("ticklake ", env!("CARGO_PKG_VERSION")).to_owned())
             .set_compression(compression)
+            .set_max_row_group_row_count(None)
+            .set_max_row_group_bytes(Some(ROW_GROUP_BYTES))
             .set_sorting_columns(Some(sorting).filter(|sorting: &Vec<_>| !sorting.is_empty()));
         for field in schema.fields() {
             if is_packed(field.data_type()) {

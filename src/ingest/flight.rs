@@ -5,15 +5,14 @@
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
-use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
 use tokio::time::Instant;
 
 use super::buffer::{Buffers, ChainId, SealCause, Side};
-use super::encoders::Encoders;
 use super::origin::Origin;
 use super::progress::Meter;
 use super::register::Waiting;
+use super::shared::Shared;
 use super::specs::Specs;
 use super::target::Target;
 use super::write::{Landed, Rows, Seal, land};
@@ -49,8 +48,7 @@ pub(super) struct Flights {
     targets: [Arc<Target>; 2],
     origin: Arc<Origin>,
     specs: Arc<Specs>,
-    writes: Arc<Semaphore>,
-    encoders: Arc<Encoders>,
+    shared: Shared,
     meter: Arc<Meter>,
     flying: JoinSet<Flight>,
     bytes: usize,
@@ -61,23 +59,19 @@ pub(super) struct Flights {
 }
 
 impl Flights {
-    /// `at_once`: how many links are encoded and put at the same time.
     pub fn new(
         targets: [Arc<Target>; 2],
         origin: Arc<Origin>,
         specs: Arc<Specs>,
-        at_once: usize,
-        encoders: Arc<Encoders>,
+        shared: Shared,
         meter: Arc<Meter>,
     ) -> Self {
-        let writes = Arc::new(Semaphore::new(at_once));
         let seals = Default::default();
         Self {
             targets,
             origin,
             specs,
-            writes,
-            encoders,
+            shared,
             meter,
             flying: JoinSet::new(),
             bytes: 0,
@@ -133,11 +127,11 @@ impl Flights {
             end: at.end,
             chain_end: chain.end,
         };
-        let (writes, encoders, meter) = (self.writes.clone(), self.encoders.clone(), self.meter.clone());
+        let (shared, meter) = (self.shared.clone(), self.meter.clone());
         let (origin, specs) = (self.origin.clone(), self.specs.clone());
         self.flying.spawn(async move {
-            let permit = writes.acquire_owned().await;
-            let landed = land(seal, &origin, &specs, &encoders, &meter).await;
+            let permit = shared.writes.acquire().await;
+            let landed = land(seal, &origin, &specs, &shared.encoders, &meter).await;
             drop(permit);
             Flight { side, partition, waiting, rows, landed }
         });

@@ -34,6 +34,7 @@ mod rejected;
 mod retry;
 mod route;
 mod row;
+mod shared;
 mod specs;
 pub mod stages;
 mod start;
@@ -41,6 +42,7 @@ mod takeover;
 mod target;
 mod time;
 pub mod trial;
+mod workers;
 mod write;
 
 use std::collections::HashMap;
@@ -54,7 +56,6 @@ pub(crate) use self::buffer::Side;
 pub(crate) use self::census::Census;
 use self::chain::check_topic;
 pub(crate) use self::chain::{ChainSource, Footer, parse_name};
-use self::encoders::Encoders;
 pub(crate) use self::footer::{key_values, read_metadata};
 pub(crate) use self::origin::{GAPS, Gap, NOTES, Note, may_be_one_topic};
 use self::origin::{Origin, admit};
@@ -64,6 +65,7 @@ pub(crate) use self::progress::Meter;
 pub use self::progress::{Calls, Held, Progress};
 pub(crate) use self::register::register;
 use self::retry::{retried, retried_at_start};
+use self::shared::Shared;
 use self::specs::Specs;
 pub(crate) use self::specs::kept;
 pub(crate) use self::start::CommitMark;
@@ -91,6 +93,9 @@ const READING_BYTES_MAX: usize = 48 << 20;
 
 /// Each holds a file in memory and a thread.
 const WRITES_MAX: usize = 1024;
+
+/// Each is a consumer with its connections, and two threads.
+const WORKERS_MAX: usize = 256;
 
 /// One ingestion job: what to read, where to write, and its limits.
 #[derive(Clone, Debug)]
@@ -147,6 +152,8 @@ pub struct Limits {
     pub memory_bytes: usize,
     /// Files being encoded and put at once.
     pub writes: usize,
+    /// Consumers of the group in this process, each with a thread of its own. They share all the limits above.
+    pub workers: usize,
     pub commit_interval: Duration,
     /// On SIGTERM and on a revoke: what is not durable by then is left to be read again.
     pub drain_deadline: Duration,
@@ -172,6 +179,7 @@ impl Limits {
             ("flush bytes", self.flush_bytes),
             ("memory", self.memory_bytes),
             ("files written at once", self.writes),
+            ("workers", self.workers),
         ];
         if let Some((name, _)) = limits.iter().find(|(_, limit)| *limit == 0) {
             return Err(Error::usage(format!("the limit of {name} is 0: give at least 1")));
@@ -179,6 +187,12 @@ impl Limits {
         if self.writes > WRITES_MAX {
             return Err(Error::usage(format!("at most {WRITES_MAX} files are written at once"))
                 .with("given", self.writes));
+        }
+        if self.workers > WORKERS_MAX {
+            return Err(Error::usage(format!(
+                "at most {WORKERS_MAX} workers are in one process: more are more processes, of one group"
+            ))
+            .with("given", self.workers));
         }
         if self.drain_deadline >= source::REPLY {
             return Err(Error::usage(format!(
@@ -205,6 +219,7 @@ impl Default for Limits {
             flush_age: Duration::from_secs(60),
             memory_bytes: 192 << 20,
             writes: 8,
+            workers: 1,
             commit_interval: Duration::from_secs(5),
             drain_deadline: Duration::from_secs(30),
             catalog_ttl: Duration::from_secs(3600),
@@ -221,22 +236,38 @@ pub async fn run(
     stop: watch::Receiver<bool>,
     progress: watch::Sender<Progress>,
 ) -> Result<Progress> {
-    let start = |job: &Job, spec: &Spec| {
-        let (to_job, from_sources) = source::channels();
-        Ok((start_sources(job, spec, to_job)?, from_sources))
-    };
-    run_with(job, start, stop, progress).await
+    job.limits.check()?;
+    match job.limits.workers {
+        1 => run_with(job, start, stop, progress).await,
+        _ => workers::run(job, stop, progress).await,
+    }
 }
 
-/// As [`run`], with sources of the caller's: how a simulation reads. They are started when all that needs no Kafka was
-/// found to be right.
+fn start(job: &Job, spec: &Spec) -> Result<(Vec<Source>, FromSources)> {
+    let (to_job, from_sources) = source::channels();
+    Ok((start_sources(job, spec, to_job)?, from_sources))
+}
+
+/// As [`run`] with one worker, with sources of the caller's: how a simulation reads. They are started when all that needs
+/// no Kafka was found to be right.
 pub async fn run_with(
     job: Job,
     start: impl FnOnce(&Job, &Spec) -> Result<(Vec<Source>, FromSources)>,
-    mut stop: watch::Receiver<bool>,
+    stop: watch::Receiver<bool>,
     progress: watch::Sender<Progress>,
 ) -> Result<Progress> {
     job.limits.check()?;
+    let shared = Shared::new(&job.limits, 1)?.remove(0);
+    run_sharing(job, start, shared, stop, progress).await
+}
+
+async fn run_sharing(
+    job: Job,
+    start: impl FnOnce(&Job, &Spec) -> Result<(Vec<Source>, FromSources)>,
+    shared: Shared,
+    mut stop: watch::Receiver<bool>,
+    progress: watch::Sender<Progress>,
+) -> Result<Progress> {
     if job.group.is_empty() {
         return Err(Error::usage("the group has no name: leave it out, or name it"));
     }
@@ -255,7 +286,7 @@ pub async fn run_with(
         };
         let mut pipeline = tokio::select! {
             biased;
-            begun = begin(&job, &spec, targets, found, &sources, &mut from_sources) => begun?,
+            begun = begin(&job, &spec, shared, targets, found, &sources, &mut from_sources) => begun?,
             _ = stop.wait_for(|stop| *stop) => return Ok(None),
         };
         for source in &sources {
@@ -297,6 +328,7 @@ pub async fn run_with(
 async fn begin(
     job: &Job,
     spec: &Spec,
+    shared: Shared,
     targets: [Arc<Target>; 2],
     found: Vec<Found>,
     sources: &[Source],
@@ -345,7 +377,7 @@ async fn begin(
         targets,
         catalog: job.catalog.clone(),
         meter,
-        encoders: Arc::new(Encoders::start()?),
+        shared,
         origin,
         lake,
         specs,
@@ -377,7 +409,7 @@ fn start_sources(job: &Job, spec: &Spec, to_job: ToJob) -> Result<Vec<Source>> {
         group: job.group.clone(),
         time: if let From::Time(time) = job.from { Some(time) } else { None },
         headers: if headers { Headering::Copy } else { Headering::Leave },
-        memory_bytes: job.limits.reading_bytes() / job.topics.len(),
+        memory_bytes: job.limits.reading_bytes() / job.topics.len() / job.limits.workers,
     };
     job.topics.iter().map(|topic| Source::start(&job.connection, options(topic), to_job.clone())).collect()
 }

@@ -20,13 +20,13 @@ use tracing::{debug, info, warn};
 
 use super::Limits;
 use super::buffer::{ChainId, SealCause, Side};
-use super::encoders::Encoders;
 use super::flight::{Flight, Flights, SealedAt};
 use super::frontier::Frontier;
 use super::origin::Origin;
 use super::place::Placer;
 use super::progress::{Meter, Progress};
 use super::register::{Registry, Waiting, register};
+use super::shared::Shared;
 use super::specs::Specs;
 use super::target::Target;
 use crate::catalog::Catalog;
@@ -52,7 +52,7 @@ pub(super) struct Plan {
     pub targets: [Arc<Target>; 2],
     pub catalog: Arc<dyn Catalog>,
     pub meter: Arc<Meter>,
-    pub encoders: Arc<Encoders>,
+    pub shared: Shared,
     pub specs: Arc<Specs>,
     pub origin: Arc<Origin>,
     /// The id of the table's folder.
@@ -141,11 +141,10 @@ impl Pipeline {
                 plan.targets.clone(),
                 plan.origin.clone(),
                 plan.specs.clone(),
-                plan.limits.writes,
-                plan.encoders.clone(),
+                plan.shared.clone(),
                 plan.meter.clone(),
             ),
-            registry: Registry::new(plan.limits.catalog_ttl),
+            registry: Registry::new(plan.limits.catalog_ttl, plan.shared.known.clone()),
             plan,
             placer,
             sources: BTreeMap::new(),
@@ -323,19 +322,19 @@ impl Pipeline {
         Ok(())
     }
 
-    /// Past the budget the largest buffers are sealed, so that what is left and not on its way is three quarters of it.
+    /// Past the budget the largest buffers are sealed, so that what is left and not on its way is three quarters of this
+    /// pipeline's share.
     fn keep_budget(&mut self) {
-        let budget = self.plan.limits.rows_bytes();
         let buffered = self.placer.shelves.buffers.bytes();
-        if buffered + self.flights.bytes() <= budget {
+        let flying = self.flights.bytes();
+        if !self.plan.shared.is_too_much(buffered + flying) {
             return;
         }
-        let aim = budget / 4 * 3;
-        let excess =
-            (buffered + self.flights.bytes()).saturating_sub(aim).saturating_sub(self.flights.bytes());
+        let aim = self.plan.shared.share() / 4 * 3;
+        let excess = (buffered + flying).saturating_sub(aim).saturating_sub(flying);
         if excess > 0 {
             let ids = self.placer.shelves.buffers.largest(excess);
-            debug!(buffered, in_flight = self.flights.bytes(), sealing = ids.len(), "memory budget reached");
+            debug!(buffered, in_flight = flying, sealing = ids.len(), "memory budget reached");
             ids.into_iter().for_each(|id| self.seal(id, SealCause::Memory));
         }
         if self.flights.is_empty() {
@@ -345,8 +344,8 @@ impl Pipeline {
 
     /// Reading waits while the budget is spent and something is on its way that will free it.
     fn is_reading(&self) -> bool {
-        let spent =
-            self.placer.shelves.buffers.bytes() + self.flights.bytes() > self.plan.limits.rows_bytes();
+        let held = self.placer.shelves.buffers.bytes() + self.flights.bytes();
+        let spent = self.plan.shared.is_too_much(held);
         let freeing = !self.flights.is_empty();
         self.draining.is_none() && !(spent && freeing)
     }
@@ -463,8 +462,14 @@ impl Pipeline {
 
     fn on_tick(&mut self) {
         let now = Instant::now();
+        self.keep_budget(); // others may have spent it meanwhile
         let aged = self.placer.shelves.buffers.aged(now);
         aged.into_iter().for_each(|id| self.seal(id, SealCause::Age));
+        if self.draining.is_none() && self.waits_for_others() {
+            // Nothing is added to these any more, and others may wait for what they hold.
+            let ids = self.placer.shelves.buffers.with_rows(None);
+            ids.into_iter().for_each(|id| self.seal(id, SealCause::End));
+        }
         if now.duration_since(self.committed_at) >= self.plan.limits.commit_interval {
             self.committed_at = now;
             self.commit();

@@ -53,6 +53,44 @@ pub struct Progress {
     pub held: Held,
 }
 
+impl Progress {
+    /// What this and another worker of the job have done together, and how they stand; told when the one did that told
+    /// longer ago.
+    pub(super) fn and(mut self, other: &Self) -> Self {
+        let add = |to: &mut BTreeMap<&'static str, u64>, more: &BTreeMap<&'static str, u64>| {
+            more.iter().for_each(|(name, count)| *to.entry(name).or_default() += count);
+        };
+        add(&mut self.rejected_by, &other.rejected_by);
+        add(&mut self.seals, &other.seals);
+        self.lags.extend(other.lags.iter().map(|(source, lag)| (source.clone(), *lag)));
+        Self {
+            told_at: self.told_at.into_iter().chain(other.told_at).min(),
+            records: self.records + other.records,
+            record_bytes: self.record_bytes + other.record_bytes,
+            rows: self.rows + other.rows,
+            rejected: self.rejected + other.rejected,
+            skipped: self.skipped + other.skipped,
+            already_there: self.already_there + other.already_there,
+            files: self.files + other.files,
+            file_bytes: self.file_bytes + other.file_bytes,
+            calls: self.calls.and(&other.calls),
+            partitions_registered: self.partitions_registered + other.partitions_registered,
+            offsets_committed: self.offsets_committed + other.offsets_committed,
+            commits_failed: self.commits_failed + other.commits_failed,
+            lag_records: self.lag_records.into_iter().chain(other.lag_records).reduce(|a, b| a + b),
+            open_partitions: self.open_partitions + other.open_partitions,
+            buffered_bytes: self.buffered_bytes + other.buffered_bytes,
+            in_flight: self.in_flight + other.in_flight,
+            oldest_unsealed: self.oldest_unsealed.max(other.oldest_unsealed),
+            registration_backlog: self.registration_backlog + other.registration_backlog,
+            held: self.held.and(&other.held),
+            rejected_by: self.rejected_by,
+            seals: self.seals,
+            lags: self.lags,
+        }
+    }
+}
+
 /// Puts and operations on the catalog, each try of the job's own counted; a library may make several requests for one.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Calls {
@@ -74,6 +112,28 @@ pub struct Held {
     pub writing: u64,
     /// A partition is on its way to the catalog.
     pub registering: u64,
+}
+
+impl Calls {
+    fn and(&self, other: &Self) -> Self {
+        Self {
+            puts_created: self.puts_created + other.puts_created,
+            puts_taken: self.puts_taken + other.puts_taken,
+            puts_failed: self.puts_failed + other.puts_failed,
+            catalog_ok: self.catalog_ok + other.catalog_ok,
+            catalog_failed: self.catalog_failed + other.catalog_failed,
+        }
+    }
+}
+
+impl Held {
+    fn and(&self, other: &Self) -> Self {
+        Self {
+            buffered: self.buffered + other.buffered,
+            writing: self.writing + other.writing,
+            registering: self.registering + other.registering,
+        }
+    }
 }
 
 /// Counts calls where they are made, on whatever thread.

@@ -3,6 +3,7 @@
 //! What is known expires, so that a partition dropped under a running job is registered again (DESIGN §3.13).
 
 use std::collections::{BTreeMap, HashMap};
+use std::sync::MutexGuard;
 use std::time::Duration;
 
 use tokio::time::Instant;
@@ -10,6 +11,7 @@ use tokio::time::Instant;
 use super::buffer::{ChainId, Side};
 use super::progress::Meter;
 use super::retry::retried;
+use super::shared::Known;
 use super::target::Target;
 use crate::catalog::{Catalog, Partition, Registered};
 use crate::error::{Error, Kind, Result};
@@ -33,18 +35,22 @@ pub(super) struct Waiting {
 #[derive(Debug)]
 pub(super) struct Registry {
     ttl: Duration,
-    known: HashMap<(Side, PartitionKey), Instant>,
+    known: Known,
     /// In order, so that what is asked of the catalog does not depend on a hash.
     waiting: BTreeMap<(Side, PartitionKey), Vec<Waiting>>,
 }
 
 impl Registry {
-    pub fn new(ttl: Duration) -> Self {
-        Self { ttl, known: HashMap::new(), waiting: BTreeMap::new() }
+    pub fn new(ttl: Duration, known: Known) -> Self {
+        Self { ttl, known, waiting: BTreeMap::new() }
     }
 
     pub fn is_known(&self, side: Side, partition: &PartitionKey, now: Instant) -> bool {
-        self.known.get(&(side, partition.clone())).is_some_and(|expires| now < *expires)
+        self.known().get(&(side, partition.clone())).is_some_and(|expires| now < *expires)
+    }
+
+    fn known(&self) -> MutexGuard<'_, HashMap<(Side, PartitionKey), Instant>> {
+        self.known.lock().expect("nobody panics with it")
     }
 
     pub fn wait(&mut self, side: Side, partition: PartitionKey, waiting: Waiting) {
@@ -64,7 +70,7 @@ impl Registry {
         for partition in partitions {
             let key = (side, partition);
             released.extend(self.waiting.remove(&key).into_iter().flatten());
-            self.known.insert(key, now + self.ttl);
+            self.known().insert(key, now + self.ttl);
         }
         released
     }
@@ -81,8 +87,8 @@ impl Registry {
     }
 
     /// Forgets what has expired.
-    pub fn expire(&mut self, now: Instant) {
-        self.known.retain(|_, expires| now < *expires);
+    pub fn expire(&self, now: Instant) {
+        self.known().retain(|_, expires| now < *expires);
     }
 }
 

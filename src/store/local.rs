@@ -1,8 +1,8 @@
 //! Turns a local directory into a store whose creates are durable.
 //!
 //! object_store's own local create stages its bytes under a visible name and syncs nothing, so a power cut can leave
-//! a torn file under a chain's name. Here: a hidden temporary file, fsync, its new name if nothing has that, fsync of
-//! the folder. A crash in between leaves at most a hidden file, which nobody reads.
+//! a torn file under a chain's name. Here: a hidden temporary file, fsync, a hard link to the name, fsync of the
+//! folder. A crash in between leaves at most a hidden file, which nobody reads.
 
 use std::fs::{self, File, Permissions};
 use std::io::{self, ErrorKind, Write};
@@ -145,7 +145,8 @@ fn create<'a>(
 ) -> io::Result<()> {
     let folder = path.parent().unwrap_or(FilePath::new("/"));
     let staged = stage(folder, parts, durability)?;
-    let linked = staged.persist_noclobber(path).map(drop).map_err(|e| e.error); // else its own name goes
+    let linked = fs::hard_link(staged.path(), path);
+    drop(staged); // its own name goes
     // Also where another writer's file is there: it may not have synced the folder yet, and the caller goes on from it.
     let is_there = linked.as_ref().map_or_else(|e| e.kind() == ErrorKind::AlreadyExists, |()| true);
     if is_there && durability == Durability::Fsync {

@@ -250,6 +250,14 @@ impl Pipeline {
             })
     }
 
+    /// A batch that has read all of its own sources to their ends, and waits for other members'.
+    pub(super) fn waits_for_others(&self) -> bool {
+        let end_of = |source: &TopicPartition| self.plan.ends.get(source).copied().unwrap_or(0);
+        self.plan.until_end
+            && !self.sources.is_empty()
+            && self.sources.iter().all(|(source, state)| state.frontier.position() >= end_of(source))
+    }
+
     /// While others are waited for: asks each topic's source what the group has, unless it has not answered yet.
     pub(super) fn ask_for_others(&mut self) {
         if self.plan.ends.keys().all(|source| self.sources.contains_key(source)) {
