@@ -9,6 +9,7 @@ use tokio::process::{Child, Command};
 use tokio::time::{Instant, sleep};
 
 use super::cannot;
+use super::machine::Machine;
 use super::part::{Part, PartDone};
 use super::report::{Outcome, Run};
 use super::sweep::{self, Setting};
@@ -24,6 +25,7 @@ const LOOKS_MAX: usize = 200;
 
 /// This program, and what each run of it is given.
 pub(super) struct Program {
+    pub machine: Machine,
     program: PathBuf,
     arguments: Vec<String>,
     variables: Vec<(String, String)>,
@@ -58,23 +60,29 @@ pub(super) struct Place {
 }
 
 impl Program {
-    pub fn new(plan: &Plan, connection: &Connection, table: &Path, folder: &Path) -> Result<Self> {
+    /// `folder` is for what the runs need for themselves.
+    pub fn new(plan: &Plan, connection: &Connection, folder: &Path) -> Result<Self> {
         let mut arguments = plan.arguments.clone();
         arguments.extend(["--brokers".to_owned(), connection.brokers.clone()]);
         let properties = connection.properties.iter();
         // Not as arguments, which everybody on the machine can read: there are passwords among them.
         let variables = properties.map(|(name, value)| (variable(&format!("kafka.{name}")), value.clone()));
-        Ok(Self {
+        let mut program = Self {
+            machine: Machine::look(),
             program: std::env::current_exe().map_err(cannot("find this program"))?,
             arguments,
             variables: variables.collect(),
-            table: table.to_owned(),
+            table: plan.table.clone().unwrap_or_default(),
             topic: String::new(),
             location: plan.location.trim_end_matches('/').to_owned(),
             folder: folder.to_owned(),
             fsync: plan.fsync,
             runs: 0,
-        })
+        };
+        if plan.table.is_none() {
+            program.write_table(&Ddl::parse(include_str!("../../schemas/ticks.sql"))?)?;
+        }
+        Ok(program)
     }
 
     /// The places of the next run: a chain that is there already would be gone on from.

@@ -4,6 +4,7 @@
 //! have at the last look. A row's time is from the producer's timestamp in its record to the answer: what the producer, the
 //! broker, the job, the catalog and the query take is all in it, and up to a round of the questions.
 
+use std::cell::Cell;
 use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
@@ -17,15 +18,16 @@ use tokio::sync::watch as channel;
 use tokio::time::{Instant, sleep};
 
 use super::child::{Program, start, watch};
-use super::report::Run;
+use super::report::{Feed, Run};
 use super::sweep::{self, Setting};
-use super::{Pace, Plan, cannot, latency_ddl, new_topic, producer};
+use super::{Feeding, Pace, Plan, cannot, producer};
 use crate::catalog::{Catalog, LocalCatalog};
 use crate::error::{Error, Kind, Result};
-use crate::kafka::{Cluster, Connection};
+use crate::kafka::Connection;
 use crate::produce;
 use crate::query::{Engine, Limits, LocalEngine};
-use crate::table::TableName;
+use crate::table::ddl::Property;
+use crate::table::{Column, ColumnType, Ddl, TableName};
 
 /// So many partitions are asked in turn.
 const SAMPLED: usize = 4;
@@ -50,22 +52,23 @@ pub(super) struct Latency {
 pub(super) async fn run(
     plan: &Plan,
     pace: Pace,
-    connection: &Connection,
-    embedded: Option<&Cluster>,
+    feeding: &mut Feeding,
     program: &mut Program,
     say: &mut dyn FnMut(&str),
-) -> Result<Vec<Run>> {
+) -> Result<(Feed, Vec<Run>)> {
     let mut runs = Vec::new();
-    let ddl = latency_ddl()?;
+    let ddl = table()?;
     program.write_table(&ddl)?;
     for setting in sweep::combinations(&plan.sweep) {
         for _ in 0..plan.repeat {
-            say(&format!("measuring: ticks as they come {}", sweep::name(&setting)));
-            program.topic = new_topic(plan, connection, embedded).await?;
-            runs.push(run_once(plan, pace, connection, program, &setting, &ddl.name).await?);
+            say(format!("measuring: ticks as they come {}", sweep::name(&setting)).trim_end());
+            program.topic = feeding.new_topic(plan).await?;
+            runs.push(run_once(plan, pace, &feeding.connection, program, &setting, &ddl.name).await?);
         }
     }
-    Ok(runs)
+    let paced = format!("{} ticks a second for {} s", pace.rate, pace.duration.as_secs());
+    let feed = Feed { embedded: feeding.embedded.is_some(), paced: Some(paced), ..Feed::default() };
+    Ok((feed, runs))
 }
 
 async fn run_once(
@@ -86,18 +89,45 @@ async fn run_once(
     let (_stop, stopped) = channel::channel(false);
     let (progress, _) = channel::channel(produce::Progress::default());
     let feed = producer(plan, connection, &program.topic, Some(pace.rate), Some(count));
-    let feed = tokio::spawn(produce::run(feed, stopped, progress));
+    let feed = produce::run(feed, stopped, progress);
     let age = sweep::duration(setting, "ingest.flush_age")?.unwrap_or(plan.flush_age);
-    let looked = look(&*catalog, &engine, table, age, || feed.is_finished(), || job.is_finished()).await;
+    let is_sent = Cell::new(false);
+    let looked = {
+        let look = look(&*catalog, &engine, table, age, || is_sent.get(), || job.is_finished());
+        tokio::pin!(feed, look);
+        loop {
+            tokio::select! {
+                looked = &mut look => break looked,
+                sent = &mut feed, if !is_sent.get() => {
+                    is_sent.set(true);
+                    if let Err(e) = sent {
+                        break Err(e);
+                    }
+                }
+            }
+        }
+    };
     // It ends as a user ends it: what it has read is written, and it says what it took.
     if let Some(pid) = pid.filter(|_| !job.is_finished()) {
         let _ = Command::new("kill").arg(pid.to_string()).status().await;
     }
     let (summary, memory) = job.await.map_err(cannot("wait for a run"))??;
-    feed.await.map_err(cannot("wait for the feed"))??;
     program.clear(&place);
     let latency = Some(latency(looked?)?);
     Ok(Run { memory, latency, setting: sweep::name(setting), ..Run::of_job(&summary) })
+}
+
+/// The table of the paced feed: the ticks', and when each was sent.
+fn table() -> Result<Ddl> {
+    let mut ddl = Ddl::parse(include_str!("../../schemas/ticks.sql"))?;
+    ddl.columns.push(Column {
+        name: "sent".to_owned(),
+        column_type: ColumnType::Timestamp,
+        comment: Some("when the producer made the record".to_owned()),
+    });
+    let (key, value) = ("ticklake.source.sent".to_owned(), "@timestamp".to_owned());
+    ddl.properties.push(Property { key, value, line: 0 });
+    Ok(ddl)
 }
 
 /// What was found.

@@ -32,13 +32,10 @@ pub use self::plot::plot;
 pub use self::report::{Report, print};
 pub use self::sweep::Sweep;
 pub use self::usage::{Usage, usage};
-use crate::error::{Error, Kind, Result};
+use crate::error::{self, Error, Kind, Result};
 use crate::kafka::{Admin, Cluster, Connection};
 use crate::produce::{self, MissingTopic, Repeat, Simulation, Source};
 use crate::store::Stores;
-use crate::table::ddl::Property;
-use crate::table::{Column, ColumnType, Ddl};
-use machine::Machine;
 use report::{Feed, Run};
 
 /// The in-process cluster keeps 5 MiB of a partition (FACTS 5.16); a tick and what Kafka adds to it are below 200 bytes.
@@ -82,93 +79,113 @@ pub struct Pace {
     pub duration: Duration,
 }
 
-/// Runs the plan. `say` is told what is being done.
+/// Where the feed is, and what was made there.
+struct Feeding {
+    connection: Connection,
+    embedded: Option<Cluster>,
+    /// Topics, to be removed at the end.
+    made: Vec<String>,
+}
+
+/// Runs the plan. `say` is told what is being done. What was made for it is removed at the end: topics, and files on a local
+/// disk.
 pub async fn run(plan: &Plan, say: &mut dyn FnMut(&str)) -> Result<Report> {
     let folder = tempfile::tempdir().map_err(cannot("make a folder"))?;
-    let table = match &plan.table {
-        Some(table) => table.clone(),
+    let mut feeding = Feeding::open(plan)?;
+    let mut program = Program::new(plan, &feeding.connection, folder.path())?;
+    let measured = match plan.pace {
+        Some(pace) => latency::run(plan, pace, &mut feeding, &mut program, say).await,
+        None => measure(plan, &mut feeding, &mut program, say).await,
+    };
+    feeding.clear().await;
+    // It goes if nothing is left in it.
+    let _ = std::fs::remove_dir(&plan.location);
+    let (feed, runs) = measured?;
+    Ok(Report { machine: program.machine, feed, runs })
+}
+
+/// Measures the parts, then the whole job with each setting.
+async fn measure(
+    plan: &Plan,
+    feeding: &mut Feeding,
+    program: &mut Program,
+    say: &mut dyn FnMut(&str),
+) -> Result<(Feed, Vec<Run>)> {
+    let mut feed = Feed { embedded: feeding.embedded.is_some(), ..Feed::default() };
+    match &plan.topic {
+        Some(topic) => {
+            feed.topic = Some(topic.clone());
+            program.topic = topic.clone();
+        }
         None => {
-            let file = folder.path().join("ticks.sql");
-            std::fs::write(&file, include_str!("../../schemas/ticks.sql"))
-                .map_err(cannot("write the table's DDL"))?;
-            file
+            feed.limited = feed.embedded && plan.records > EMBEDDED_RECORDS_MAX;
+            let records = if feed.limited { EMBEDDED_RECORDS_MAX } else { plan.records };
+            feed.made_records = Some(records);
+            program.topic = feeding.new_topic(plan).await?;
+            say(&format!("sending {records} simulated ticks"));
+            feeding.fill(plan, &program.topic, records).await?;
         }
-    };
-    let embedded = match plan.connection {
-        Some(_) => None,
-        None => Some(Cluster::start(&[])?),
-    };
-    let connection = match (&plan.connection, &embedded) {
-        (Some(connection), _) => connection.clone(),
-        (None, Some(cluster)) => cluster.connection(),
-        (None, None) => unreachable!("there is a cluster where none is given"),
-    };
-    let mut program = Program::new(plan, &connection, &table, folder.path())?;
-    let machine = Machine::look();
-    if let Some(pace) = plan.pace {
-        let runs = latency::run(plan, pace, &connection, embedded.as_ref(), &mut program, say).await?;
-        return Ok(Report { machine, feed: Feed::paced(pace), runs });
     }
-    let (topic, limited) = match &plan.topic {
-        Some(topic) => (topic.clone(), false),
-        None => make_topic(plan, &connection, embedded.as_ref(), say).await?,
-    };
-    program.topic = topic.clone();
     let mut runs = Vec::new();
-    for part in &plan.parts {
-        if *part == Part::Job {
-            continue;
-        }
+    for part in plan.parts.iter().filter(|part| **part != Part::Job) {
         say(&format!("measuring: {}", part.name()));
-        runs.push(Run { setting: String::new(), ..program.part(*part).await? });
+        runs.push(program.part(*part).await?);
     }
-    if plan.parts.contains(&Part::Job) {
-        for setting in sweep::combinations(&plan.sweep) {
-            for _ in 0..plan.repeat {
-                say(&format!("measuring: the whole job {}", sweep::name(&setting)));
-                runs.push(program.job(&setting).await?);
+    let settings =
+        if plan.parts.contains(&Part::Job) { sweep::combinations(&plan.sweep) } else { Vec::new() };
+    for setting in &settings {
+        for _ in 0..plan.repeat {
+            say(format!("measuring: the whole job {}", sweep::name(setting)).trim_end());
+            runs.push(program.job(setting).await?);
+        }
+    }
+    Ok((feed, runs))
+}
+
+impl Feeding {
+    fn open(plan: &Plan) -> Result<Self> {
+        let made = Vec::new();
+        if let Some(connection) = &plan.connection {
+            return Ok(Self { connection: connection.clone(), embedded: None, made });
+        }
+        let cluster = Cluster::start(&[])?;
+        Ok(Self { connection: cluster.connection(), embedded: Some(cluster), made })
+    }
+
+    /// A topic of a new name, without records.
+    async fn new_topic(&mut self, plan: &Plan) -> Result<String> {
+        let topic = format!("ticklake-bench-{}", child::unique());
+        match &self.embedded {
+            Some(cluster) => cluster.create_topic(&topic, EMBEDDED_PARTITIONS)?,
+            None => {
+                let admin = Admin::connect(&self.connection).await?;
+                admin.create_topic(&topic, plan.partitions, -1).await?;
+                self.made.push(topic.clone());
+            }
+        }
+        Ok(topic)
+    }
+
+    /// Sends so many ticks, as fast as it goes.
+    async fn fill(&self, plan: &Plan, topic: &str, count: u64) -> Result<()> {
+        let (_stop, stopped) = watch::channel(false);
+        let (progress, _) = watch::channel(produce::Progress::default());
+        let job = producer(plan, &self.connection, topic, None, Some(count));
+        produce::run(job, stopped, progress).await.map(|_| ())
+    }
+
+    async fn clear(&self) {
+        for topic in &self.made {
+            let removed = async { Admin::connect(&self.connection).await?.delete_topic(topic).await };
+            if let Err(e) = removed.await {
+                tracing::warn!(
+                    topic,
+                    error = error::chain(&e),
+                    "a topic that was made for the benchmark is left"
+                );
             }
         }
     }
-    let feed = Feed {
-        topic: plan.topic.clone(),
-        made_records: plan.topic.is_none().then_some(if limited {
-            EMBEDDED_RECORDS_MAX
-        } else {
-            plan.records
-        }),
-        embedded: embedded.is_some(),
-        limited,
-        paced: None,
-    };
-    Ok(Report { machine, feed, runs })
-}
-
-/// Makes a topic and fills it. Tells its name, and whether it was given fewer records than were asked for.
-async fn make_topic(
-    plan: &Plan,
-    connection: &Connection,
-    embedded: Option<&Cluster>,
-    say: &mut dyn FnMut(&str),
-) -> Result<(String, bool)> {
-    let topic = new_topic(plan, connection, embedded).await?;
-    let limited = embedded.is_some() && plan.records > EMBEDDED_RECORDS_MAX;
-    let count = if limited { EMBEDDED_RECORDS_MAX } else { plan.records };
-    say(&format!("sending {count} simulated ticks to {topic}"));
-    let (_stop, stopped) = watch::channel(false);
-    let (progress, _) = watch::channel(produce::Progress::default());
-    produce::run(producer(plan, connection, &topic, None, Some(count)), stopped, progress).await?;
-    Ok((topic, limited))
-}
-
-/// A topic of a new name, without records.
-async fn new_topic(plan: &Plan, connection: &Connection, embedded: Option<&Cluster>) -> Result<String> {
-    let topic = format!("ticklake-bench-{}", child::unique());
-    match embedded {
-        Some(cluster) => cluster.create_topic(&topic, EMBEDDED_PARTITIONS)?,
-        None => Admin::connect(connection).await?.create_topic(&topic, plan.partitions, -1).await?,
-    }
-    Ok(topic)
 }
 
 fn producer(
@@ -196,17 +213,4 @@ fn producer(
 
 fn cannot<E: Into<Box<dyn std::error::Error + Send + Sync>>>(what: &'static str) -> impl Fn(E) -> Error {
     move |e| Error::new(Kind::System, format!("cannot {what}")).because(e)
-}
-
-/// The table of the paced feed: the ticks', and when each was sent.
-fn latency_ddl() -> Result<Ddl> {
-    let mut ddl = Ddl::parse(include_str!("../../schemas/ticks.sql"))?;
-    ddl.columns.push(Column {
-        name: "sent".to_owned(),
-        column_type: ColumnType::Timestamp,
-        comment: Some("when the producer made the record".to_owned()),
-    });
-    let (key, value) = ("ticklake.source.sent".to_owned(), "@timestamp".to_owned());
-    ddl.properties.push(Property { key, value, line: 0 });
-    Ok(ddl)
 }

@@ -6,7 +6,6 @@ use std::io::Write;
 use indicatif::{HumanBytes, HumanCount};
 use serde::Serialize;
 
-use super::Pace;
 use super::latency::Latency;
 use super::machine::Machine;
 use super::part::Part;
@@ -35,13 +34,6 @@ pub(super) struct Feed {
     pub limited: bool,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub paced: Option<String>,
-}
-
-impl Feed {
-    pub fn paced(pace: Pace) -> Self {
-        let paced = format!("{} ticks a second for {} s", pace.rate, pace.duration.as_secs());
-        Self { paced: Some(paced), ..Self::default() }
-    }
 }
 
 /// One measure.

@@ -7,7 +7,7 @@ use std::time::Duration;
 use clap::{Args, ValueEnum};
 
 use super::terminal::{Stdout, Terminal, unwritable};
-use super::{block_on, connection, signals, table};
+use super::{block_on, connection, produce, signals, table};
 use crate::aws::Aws;
 use crate::bench::{self, Pace, Part, PartJob, Plan, Sweep};
 use crate::config::Config;
@@ -37,7 +37,7 @@ pub struct BenchArgs {
     #[arg(long, value_name = "N", default_value_t = 4, value_parser = clap::value_parser!(i32).range(1..))]
     partitions: i32,
     /// Send ticks at so many a second, while the job reads them, and measure how long each takes to be queryable
-    #[arg(long, value_name = "N", conflicts_with_all = ["topic", "only"])]
+    #[arg(long, value_name = "N", value_parser = produce::rate, conflicts_with_all = ["topic", "only"])]
     rate: Option<f64>,
     /// For so long
     #[arg(long = "for", value_name = "DURATION", default_value = "30s", value_parser = humantime::parse_duration, requires = "rate")]

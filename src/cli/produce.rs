@@ -68,7 +68,7 @@ struct SourceArgs {
     simulate: bool,
 }
 
-fn rate(text: &str) -> Result<f64, String> {
+pub fn rate(text: &str) -> Result<f64, String> {
     match text.parse() {
         Ok(rate) if rate > 0.0 && f64::is_finite(rate) => Ok(rate),
         _ => Err("a rate is records a second, above 0".to_owned()),

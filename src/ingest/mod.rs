@@ -5,11 +5,12 @@
 //! ```
 //!
 //! A source (`kafka::source`) hands over records. `decode` makes rows of them, `route` finds each row's partition,
-//! `buffer` keeps rows by partition until a limit of rows, bytes, age or memory seals them. `write` makes sealed rows a
-//! link of their chain (`chain`): a Parquet file (`encode`) that is put create-only. `register` makes its partition known
-//! to the catalog, and only then does the source's `frontier` move, which is what is committed to Kafka.
+//! `buffer` keeps rows by partition, `packed`, until a limit of rows, bytes, age or memory seals them. `write` makes sealed
+//! rows a link of their chain (`chain`): `columns`, then a Parquet file (`encode`), that is put create-only. `register` makes
+//! its partition known to the catalog, and only then does the source's `frontier` move, which is what is committed to Kafka.
 //!
-//! The stages never call each other. `place` joins the hot ones for one record, `pipeline` is the loop that joins all.
+//! The stages never call each other. `place` joins the hot ones for one record, `pipeline` is the loop that joins all. Several
+//! `workers` in one process are a pipeline each, with what is `shared`. `stages` runs the hot ones alone, for benchmarks.
 
 mod buffer;
 mod census;

@@ -98,20 +98,12 @@ impl Admin {
     /// Makes a topic and waits until the cluster has it. One that is there already (another producer may have been
     /// quicker) is left as it is. `replication` below 0 is the broker's default.
     pub async fn create_topic(&self, topic: &str, partitions: i32, replication: i32) -> Result<()> {
-        let (name, config, limit) = (topic.to_owned(), self.config.clone(), self.limit);
-        let token = self.blocking(|client| client.context().token()).await?;
-        let answer = blocking(move || {
-            let client: AdminClient<DefaultClientContext> = config.create()?;
-            if let Some(token) = token {
-                // Nobody polls this client for what it wants, and it is gone before the token is.
-                set_token(client.inner(), &token)?;
-            }
-            let options = AdminOptions::new().request_timeout(Some(limit)).operation_timeout(Some(limit));
+        let name = topic.to_owned();
+        let create = move |client: &AdminClient<DefaultClientContext>, options: &AdminOptions| {
             let new = NewTopic::new(&name, partitions, TopicReplication::Fixed(replication));
-            futures::executor::block_on(client.create_topics([&new], &options))
-        })
-        .await;
-        match answer {
+            futures::executor::block_on(client.create_topics([&new], options))
+        };
+        match self.ask(create).await? {
             Ok(results) => match results.into_iter().next() {
                 None | Some(Ok(_) | Err((_, RDKafkaErrorCode::TopicAlreadyExists))) => Ok(()),
                 Some(Err((_, code))) => Err(refused("the broker refuses to make the topic", topic, code)
@@ -121,6 +113,43 @@ impl Admin {
             Err(e) if is_away(&e) => self.look_for_new(topic, e).await,
             Err(e) => Err(failed("the topic cannot be made", e).with("topic", topic)),
         }
+    }
+
+    /// Removes a topic with its records.
+    pub async fn delete_topic(&self, topic: &str) -> Result<()> {
+        let name = topic.to_owned();
+        let delete = move |client: &AdminClient<DefaultClientContext>, options: &AdminOptions| {
+            futures::executor::block_on(client.delete_topics(&[&name], options))
+        };
+        let results = self
+            .ask(delete)
+            .await?
+            .map_err(|e| failed("the topic cannot be removed", e).with("topic", topic))?;
+        match results.into_iter().next() {
+            None | Some(Ok(_)) => Ok(()),
+            Some(Err((_, code))) => Err(refused("the broker refuses to remove the topic", topic, code)),
+        }
+    }
+
+    /// Asks by a client that is there for this alone.
+    async fn ask<T: Send + 'static>(
+        &self,
+        question: impl FnOnce(&AdminClient<DefaultClientContext>, &AdminOptions) -> Result<T, KafkaError>
+        + Send
+        + 'static,
+    ) -> Result<std::result::Result<T, KafkaError>> {
+        let (config, limit) = (self.config.clone(), self.limit);
+        let token = self.blocking(|client| client.context().token()).await?;
+        Ok(blocking(move || {
+            let client: AdminClient<DefaultClientContext> = config.create()?;
+            if let Some(token) = token {
+                // Nobody polls this client for what it wants, and it is gone before the token is.
+                set_token(client.inner(), &token)?;
+            }
+            let options = AdminOptions::new().request_timeout(Some(limit)).operation_timeout(Some(limit));
+            question(&client, &options)
+        })
+        .await)
     }
 
     /// No answer came to the wish for a topic: it may be there all the same.

@@ -95,6 +95,78 @@ fn help_names_the_commands_that_are_there_and_no_other() {
 }
 
 #[test]
+fn a_benchmark_measures_each_part_and_the_job_with_each_setting() {
+    let home = folder();
+    let report = done(
+        home.path(),
+        &[
+            "bench",
+            "--records",
+            "3000",
+            "--symbols",
+            "20",
+            "--days",
+            "1",
+            "--sweep",
+            "flush.rows=50,1000",
+            "--svg",
+            "sweep.svg",
+            "--format",
+            "json",
+        ],
+    );
+    let report: serde_json::Value = serde_json::from_str(&report).expect("a report");
+    let runs = report["runs"].as_array().expect("its runs");
+    let of = |name: &str| runs.iter().map(|run| run[name].clone()).collect::<Vec<_>>();
+    assert_eq!(of("part"), ["drain", "decode", "encode", "job", "job"]);
+    assert_eq!(of("setting")[3..], ["flush_rows=50", "flush_rows=1000"]);
+    let number = |run: &serde_json::Value, name: &str| run[name].as_f64().expect("a number");
+    for run in [&runs[0], &runs[2], &runs[3], &runs[4]] {
+        assert_eq!(number(run, "records"), 3000.0, "{run}");
+    }
+    assert!(number(&runs[1], "rows") >= 3000.0 && number(&runs[1], "cpu_seconds") >= 1.0);
+    assert_eq!((number(&runs[3], "rows"), number(&runs[4], "rows")), (3000.0, 3000.0));
+    assert_eq!(number(&runs[4], "files"), number(&runs[4], "partitions"));
+    assert!(
+        number(&runs[3], "files") > number(&runs[4], "files")
+            && number(&runs[3], "puts") == number(&runs[3], "files")
+    );
+    assert!(runs.iter().all(|run| number(run, "peak_bytes") > 1e6 && number(run, "seconds") > 0.0));
+    assert!(fs::read_to_string(home.path().join("sweep.svg")).unwrap().contains("flush_rows=1000"));
+    assert!(!home.path().join("ticklake-bench").exists(), "what was made for it is removed");
+}
+
+#[test]
+fn a_benchmark_in_time_sees_rows_come() {
+    let home = folder();
+    let report = done(
+        home.path(),
+        &["bench", "--rate", "1000", "--for", "3s", "--sweep", "flush.age=500ms", "--format", "json"],
+    );
+    let report: serde_json::Value = serde_json::from_str(&report).expect("a report");
+    let run = &report["runs"][0];
+    assert_eq!(run["rows"], 3000, "{run}");
+    let latency = &run["latency"];
+    assert!(latency["rows"].as_u64() > Some(100) && latency["p99_seconds"].as_f64() > Some(0.0), "{run}");
+}
+
+#[test]
+fn a_benchmark_says_what_is_wrong_with_it() {
+    let home = folder();
+    for (args, words) in [
+        (&["bench", "--sweep", "flush.age"][..], "a sweep is SETTING=VALUE"),
+        (&["bench", "--topic", "t"][..], "needs its --brokers"),
+        (&["bench", "--rate", "0"][..], "a rate is records a second"),
+        (&["bench", "--records", "10", "--only", "job", "--sweep", "flush.rows=many"][..], "a run failed"),
+        (&["bench", "--records", "10", "--only", "job", "--sweep", "no.such=1"][..], "a run failed"),
+    ] {
+        let output = ticklake(home.path(), args).output().expect("it starts");
+        let said = String::from_utf8_lossy(&output.stderr);
+        assert!(!output.status.success() && said.contains(words), "{args:?}: {said}");
+    }
+}
+
+#[test]
 fn wrong_usage_ends_with_2() {
     let home = folder();
     let code = |args: &[&str]| ticklake(home.path(), args).output().expect("it starts").status.code();
