@@ -54,7 +54,7 @@ pub struct IngestArgs {
     /// Write a partition's rows to a file at so many rows [default: 1000000]
     #[arg(long, value_name = "N")]
     flush_rows: Option<String>,
-    /// Write them at so many bytes in memory [default: 64MiB]
+    /// Write them at so many bytes as columns [default: 64MiB]
     #[arg(long, value_name = "SIZE")]
     flush_bytes: Option<String>,
     /// Write them so long after the first [default: 1m]

@@ -119,6 +119,9 @@ pub(super) struct Buffers {
 /// What a chain without rows costs, about: its key twice, its path, the slot.
 const CHAIN_BYTES: usize = size_of::<Chain>() + 256;
 
+/// What is kept for the next row.
+const SCRATCH_MAX: usize = 1 << 20;
+
 /// So many ages may be of buffers that are sealed before it is worth to look for them.
 const AGES_SPARE: usize = 1024;
 
@@ -208,6 +211,9 @@ impl Buffers {
             Open { rows, serial: self.serial }
         });
         self.bytes += open.rows.push(forms, row, offset, &mut self.scratch);
+        if self.scratch.len() > SCRATCH_MAX {
+            self.scratch = Vec::new(); // a row so large is rare
+        }
         let full =
             open.rows.rows() >= self.limits.rows || open.rows.unpacked_bytes(forms) >= self.limits.bytes;
         Appended { opened, full }

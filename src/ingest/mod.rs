@@ -144,7 +144,8 @@ pub enum Lost {
 pub struct Limits {
     /// A buffer is sealed at so many rows,
     pub flush_rows: usize,
-    /// at so many bytes in memory,
+    /// at so many bytes as columns, which is what it takes to encode them: beside the budget of memory, once a core, and
+    /// twice where they must be sorted;
     pub flush_bytes: usize,
     /// or this long after its first row.
     pub flush_age: Duration,

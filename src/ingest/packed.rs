@@ -174,8 +174,7 @@ impl Packed {
             self.tail.extend_from_slice(packed);
             return 0;
         }
-        let held: usize = self.blocks.iter().map(Vec::len).sum::<usize>() + begin;
-        let room = held.clamp(BLOCK_MIN, BLOCK_MAX).max(packed.len());
+        let room = self.bytes.clamp(BLOCK_MIN, BLOCK_MAX).max(packed.len());
         let full = std::mem::replace(&mut self.tail, Vec::with_capacity(room));
         self.tail.extend_from_slice(packed);
         if full.capacity() > 0 {
