@@ -83,7 +83,7 @@ MUTANTS = [
     ]),
     ("name-by-the-first-row", "a link is named by its first row, not by its chain's end", [
         ("src/ingest/write.rs", "        let footer = Footer {\n            chain: seal.chain.clone(),",
-         "        if M {\n            chain_end = chain_end.max(offsets[0]);\n        }\n"
+         "        if M {\n            chain_end = chain_end.max(seal.rows.packed.first_offset());\n        }\n"
          "        let footer = Footer {\n            chain: seal.chain.clone(),"),
     ]),
     ("found-links-not-registered", "the partition of rows that were found in links is taken to be registered", [

@@ -130,7 +130,11 @@ enum Step {
         slot: usize,
         exact: bool,
     },
-    /// Several uses of one value, or a way into it.
+    /// A way into the value, and nothing else: it is read once.
+    Into {
+        node: usize,
+    },
+    /// Several uses of one value.
     Several,
 }
 
@@ -139,6 +143,7 @@ impl Step {
         match (action.targets.as_slice(), action.below) {
             (&[(slot, exact)], None) => Self::Assign { slot, exact },
             ([], None) => Self::Skip,
+            ([], Some(node)) => Self::Into { node },
             _ => Self::Several,
         }
     }
@@ -512,6 +517,7 @@ impl Decoder {
         match self.steps[action as usize] {
             Step::Assign { slot, exact } => self.assign(slot, exact, cursor, depth),
             Step::Skip => cursor.skip(depth).map(|_| ()),
+            Step::Into { node } => self.descend(cursor, node, depth),
             Step::Several => self.act_several(action, cursor, depth),
         }
     }
@@ -546,7 +552,7 @@ impl Decoder {
                 }
                 self.act(action, cursor, below)
             }),
-            _ => Ok(()),
+            _ => cursor.skip(depth).map(|_| ()),
         }
     }
 
