@@ -30,10 +30,15 @@ test:
 	tests/mutants.py
 	tests/real/run.sh
 
+MEMCHECK = --config "target.'cfg(unix)'.runner = ['valgrind', '--quiet', '--error-exitcode=9']"
 soak:
 	@tests/doctor.sh build test
 	TICKLAKE_SCHEDULES=$(SCHEDULES) TICKLAKE_SEED=$(SEED) cargo test --release --locked \
 	  --test it simulation::every_schedule -- --nocapture
+	@# The calls of C, by a checker of memory: the program's allocator is not in the tests, so it sees each block.
+	@if command -v valgrind >/dev/null; then set -x; \
+	  cargo test --locked --test it $(MEMCHECK) -- ingest::a_ ingest::what verify::records; \
+	else echo "no valgrind is here: its part is left out"; fi
 	PROPTEST_CASES=20000 cargo test --release --locked --lib
 	PROPTEST_CASES=60000 cargo test --release --locked --test it fuzz::
 	TICKLAKE_CHAOS_EVENTS=$(EVENTS) TICKLAKE_CHAOS_SEED=$(SEED) tests/real/run.sh test_chaos.py -s
