@@ -37,7 +37,7 @@ soak:
 	  --test it simulation::every_schedule -- --nocapture
 	@# The calls of C, by a checker of memory: the program's allocator is not in the tests, so it sees each block.
 	@if command -v valgrind >/dev/null; then set -x; \
-	  cargo test --locked --test it $(MEMCHECK) -- ingest::a_ ingest::what verify::records; \
+	  RUST_BACKTRACE=0 cargo test --locked --test it $(MEMCHECK) -- ingest::a_small ingest::what verify::records; \
 	else echo "no valgrind is here: its part is left out"; fi
 	PROPTEST_CASES=20000 cargo test --release --locked --lib
 	PROPTEST_CASES=60000 cargo test --release --locked --test it fuzz::
