@@ -40,17 +40,10 @@ pub(super) struct Program {
 /// What `ticklake ingest --summary json` says at its end.
 #[derive(Clone, Debug, Deserialize)]
 pub(super) struct Summary {
-    pub records: u64,
-    pub record_bytes: u64,
-    pub rows: u64,
-    pub rejected: u64,
-    pub files: u64,
-    pub file_bytes: u64,
-    pub partitions_registered: u64,
-    pub puts: u64,
-    pub catalog_calls: u64,
-    pub seconds: f64,
-    pub usage: Usage,
+    #[serde(flatten)]
+    done: Outcome,
+    seconds: f64,
+    usage: Usage,
 }
 
 /// One run's own places.
@@ -195,50 +188,27 @@ pub(super) fn unique() -> String {
 }
 
 impl Run {
-    fn of_part(part: Part, done: &PartDone) -> Self {
-        Self {
-            part,
-            setting: String::new(),
-            done: Outcome {
-                records: done.records,
-                record_bytes: done.record_bytes,
-                rows: done.rows,
-                rejected: 0,
-                files: done.files,
-                file_bytes: done.file_bytes,
-                partitions: 0,
-                puts: 0,
-                catalog_calls: 0,
-            },
-            seconds: done.seconds,
-            // Of the job and of reading the whole process counts; what is measured in memory, without what was read for it.
-            cpu_seconds: if part == Part::Drain { done.usage.cpu_seconds() } else { done.cpu_seconds },
-            peak_bytes: done.usage.peak_bytes,
-            dollars: 0.0,
-            memory: Vec::new(),
-            latency: None,
-        }
+    fn of_part(part: Part, measured: &PartDone) -> Self {
+        let PartDone { done, seconds, cpu_seconds, usage } = *measured;
+        // Of reading the whole process counts; of what is measured in memory, without what was read for it.
+        let cpu_seconds = if part == Part::Drain { usage.cpu_seconds() } else { cpu_seconds };
+        Self::new(part, done, seconds, cpu_seconds, usage)
     }
 
     pub(super) fn of_job(summary: &Summary) -> Self {
+        let Summary { done, seconds, usage } = *summary;
+        Self::new(Part::Job, done, seconds, usage.cpu_seconds(), usage)
+    }
+
+    fn new(part: Part, done: Outcome, seconds: f64, cpu_seconds: f64, usage: Usage) -> Self {
         Self {
-            part: Part::Job,
+            part,
             setting: String::new(),
-            done: Outcome {
-                records: summary.records,
-                record_bytes: summary.record_bytes,
-                rows: summary.rows,
-                rejected: summary.rejected,
-                files: summary.files,
-                file_bytes: summary.file_bytes,
-                partitions: summary.partitions_registered,
-                puts: summary.puts,
-                catalog_calls: summary.catalog_calls,
-            },
-            seconds: summary.seconds,
-            cpu_seconds: summary.usage.cpu_seconds(),
-            peak_bytes: summary.usage.peak_bytes,
-            dollars: summary.puts as f64 * price::PUT + summary.catalog_calls as f64 * price::CATALOG_CALL,
+            done,
+            seconds,
+            cpu_seconds,
+            peak_bytes: usage.peak_bytes,
+            dollars: done.puts as f64 * price::PUT + done.catalog_calls as f64 * price::CATALOG_CALL,
             memory: Vec::new(),
             latency: None,
         }

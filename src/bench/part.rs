@@ -3,6 +3,7 @@
 use serde::{Deserialize, Serialize};
 use tokio::time::Instant;
 
+use super::report::Outcome;
 use super::usage::{Usage, usage};
 use crate::error::{Error, Kind, Result};
 use crate::ingest::Limits;
@@ -50,17 +51,20 @@ pub struct PartJob {
 /// What a part did and took.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Deserialize, Serialize)]
 pub struct PartDone {
-    pub records: u64,
-    /// Of keys and values.
-    pub record_bytes: u64,
-    pub rows: u64,
+    #[serde(flatten)]
+    pub done: Outcome,
     /// Of the part's own work: without what was read for it, and the start of the process.
     pub seconds: f64,
     pub cpu_seconds: f64,
-    pub files: u64,
-    pub file_bytes: u64,
     /// The whole process.
     pub usage: Usage,
+}
+
+impl PartDone {
+    fn count(&mut self, set: &RecordSet) {
+        self.done.records += set.len() as u64;
+        self.done.record_bytes += set.bytes_len() as u64;
+    }
 }
 
 /// So many records are kept in memory for what is measured there.
@@ -105,8 +109,7 @@ fn drain(job: &PartJob) -> Result<PartDone> {
     let mut done = PartDone::default();
     let clock = Clock::start();
     read(job, |set| {
-        done.records += set.len() as u64;
-        done.record_bytes += set.bytes_len() as u64;
+        done.count(&set);
         true
     })?;
     clock.stop(&mut done);
@@ -121,11 +124,10 @@ fn decode(job: &PartJob) -> Result<PartDone> {
     while clock.cpu_seconds() < CPU_SECONDS_MIN {
         let mut rows = 0;
         for set in &sets {
-            done.records += set.len() as u64;
-            done.record_bytes += set.bytes_len() as u64;
+            done.count(set);
             rows = stages.place(set);
         }
-        done.rows += rows;
+        done.done.rows += rows;
         stages.seal();
     }
     clock.stop(&mut done);
@@ -137,16 +139,15 @@ fn encode(job: &PartJob) -> Result<PartDone> {
     let mut done = PartDone::default();
     let mut stages = Stages::new(&job.ddl, &job.limits)?;
     for set in &sets {
-        done.records += set.len() as u64;
-        done.record_bytes += set.bytes_len() as u64;
-        done.rows = stages.place(set);
+        done.count(set);
+        done.done.rows = stages.place(set);
     }
     drop(sets);
     let sealed = stages.seal();
     let clock = Clock::start();
     for rows in sealed {
-        done.files += 1;
-        done.file_bytes += stages.encode(&rows)?.len() as u64;
+        done.done.files += 1;
+        done.done.file_bytes += stages.encode(&rows)?.len() as u64;
     }
     clock.stop(&mut done);
     Ok(done)

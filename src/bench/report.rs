@@ -4,7 +4,7 @@ use std::fmt::Write as _;
 use std::io::Write;
 
 use indicatif::{HumanBytes, HumanCount};
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use super::latency::Latency;
 use super::machine::Machine;
@@ -59,9 +59,9 @@ pub(super) struct Run {
     pub latency: Option<Latency>,
 }
 
-/// What a run did.
-#[derive(Clone, Copy, Debug, Default, Serialize)]
-pub(super) struct Outcome {
+/// What a run did: as the run prints it, and as the report has it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Deserialize, Serialize)]
+pub struct Outcome {
     pub records: u64,
     /// Of keys and values.
     pub record_bytes: u64,
@@ -69,6 +69,7 @@ pub(super) struct Outcome {
     pub rejected: u64,
     pub files: u64,
     pub file_bytes: u64,
+    #[serde(alias = "partitions_registered")]
     pub partitions: u64,
     pub puts: u64,
     pub catalog_calls: u64,

@@ -495,9 +495,7 @@ impl Decoder {
         cursor.expect(b':')?;
         cursor.space();
         let action = self.nodes[node].action_of(name)?;
-        for (slot, _) in &self.actions[action as usize].targets {
-            self.slots[*slot].seen = true;
-        }
+        self.note_seen(action);
         let order = &mut self.nodes[node].order;
         let text = cursor.since(start);
         if text.len() > TEXT_BYTES_MAX {
@@ -509,6 +507,12 @@ impl Decoder {
             order[turn].learn(text, action);
         }
         Ok(Some(action))
+    }
+
+    fn note_seen(&mut self, action: u32) {
+        for (slot, _) in &self.actions[action as usize].targets {
+            self.slots[*slot].seen = true;
+        }
     }
 
     /// Does with a value what its name says.
@@ -547,9 +551,7 @@ impl Decoder {
             Shape::Array => cursor.elements(depth, |cursor, index, below| {
                 let action = self.nodes[node].exact.get(index.to_string().as_bytes()).copied();
                 let action = action.unwrap_or(IGNORE);
-                for (slot, _) in &self.actions[action as usize].targets {
-                    self.slots[*slot].seen = true;
-                }
+                self.note_seen(action);
                 self.act(action, cursor, below)
             }),
             _ => cursor.skip(depth).map(|_| ()),

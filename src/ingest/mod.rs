@@ -164,6 +164,10 @@ pub struct Limits {
 }
 
 impl Limits {
+    fn of_buffer(&self) -> BufferLimits {
+        BufferLimits { rows: self.flush_rows, bytes: self.flush_bytes, age: self.flush_age }
+    }
+
     /// Of the budget, what is for records before they are rows.
     fn reading_bytes(&self) -> usize {
         (self.memory_bytes / 4).min(READING_BYTES_MAX)
@@ -390,12 +394,7 @@ async fn begin(
         ends: found.into_iter().flat_map(|found| found.ends).collect(),
         commands: sources.iter().map(|source| (source.topic.clone(), source.commands.clone())).collect(),
     };
-    let limits = BufferLimits {
-        rows: job.limits.flush_rows,
-        bytes: job.limits.flush_bytes,
-        age: job.limits.flush_age,
-    };
-    Ok(Pipeline::new(plan, Placer::new(spec, limits)))
+    Ok(Pipeline::new(plan, Placer::new(spec, job.limits.of_buffer())))
 }
 
 fn start_sources(job: &Job, spec: &Spec, to_job: ToJob) -> Result<Vec<Source>> {

@@ -467,8 +467,7 @@ impl Pipeline {
         aged.into_iter().for_each(|id| self.seal(id, SealCause::Age));
         if self.draining.is_none() && self.waits_for_others() {
             // Nothing is added to these any more, and others may wait for what they hold.
-            let ids = self.placer.shelves.buffers.with_rows(None);
-            ids.into_iter().for_each(|id| self.seal(id, SealCause::End));
+            self.seal_all();
         }
         if now.duration_since(self.committed_at) >= self.plan.limits.commit_interval {
             self.committed_at = now;
@@ -494,6 +493,10 @@ impl Pipeline {
     /// Reads no more; everything that has rows is sealed.
     fn drain(&mut self, within: Option<Duration>) {
         self.draining = Some(Drain { deadline: within.map(|within| Instant::now() + within) });
+        self.seal_all();
+    }
+
+    fn seal_all(&mut self) {
         let ids = self.placer.shelves.buffers.with_rows(None);
         ids.into_iter().for_each(|id| self.seal(id, SealCause::End));
     }

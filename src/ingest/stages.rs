@@ -20,7 +20,7 @@ use super::write::{Rows, encode};
 use crate::error::{Error, Kind, Result};
 use crate::kafka::RecordSet;
 use crate::table::columns::file_schema;
-use crate::table::{Ddl, PartitionKey, Spec};
+use crate::table::{Ddl, Spec};
 
 /// The stages of one table's job, with the buffers that it would have.
 #[derive(Debug)]
@@ -37,24 +37,13 @@ pub struct Decoded(Vec<(usize, Row)>);
 
 /// The rows of one partition, as a file is made of them.
 #[derive(Debug)]
-pub struct Sealed {
-    pub partition: PartitionKey,
-    rows: Rows,
-}
-
-impl Sealed {
-    /// How many rows.
-    pub fn rows(&self) -> usize {
-        self.rows.packed.rows()
-    }
-}
+pub struct Sealed(Rows);
 
 impl Stages {
     /// `limits`: those of a buffer, which is not sealed by them here; the job's defaults if in doubt.
     pub fn new(ddl: &Ddl, limits: &Limits) -> Result<Self> {
         let spec = Spec::from_ddl(ddl)?;
-        let limits =
-            BufferLimits { rows: limits.flush_rows, bytes: limits.flush_bytes, age: limits.flush_age };
+        let limits = limits.of_buffer();
         let encoder = Encoder::new(&file_schema(&ddl.columns), spec.sort.clone(), spec.compression);
         Ok(Self { placer: Placer::new(&spec, limits), limits, encoder, spec })
     }
@@ -108,21 +97,15 @@ impl Stages {
         self.placer.shelves.counts.rows
     }
 
-    /// Bytes of all buffers.
-    pub fn buffered_bytes(&self) -> usize {
-        self.placer.shelves.buffers.bytes()
-    }
-
     /// Takes the rows out of all buffers, and forgets these.
     pub fn seal(&mut self) -> Vec<Sealed> {
         let buffers = &mut self.placer.shelves.buffers;
         let mut sealed = Vec::new();
         for id in buffers.with_rows(None) {
-            let chain = buffers.chain(id);
-            let (side, partition) = (chain.side, chain.partition.clone());
+            let side = buffers.chain(id).side;
             let rows = buffers.seal(id, SealCause::End, Instant::now());
             if let Some(packed) = rows.filter(|_| side == Side::Rows) {
-                sealed.push(Sealed { partition, rows: Rows { packed, forms: buffers.forms(side) } });
+                sealed.push(Sealed(Rows { packed, forms: buffers.forms(side) }));
             }
         }
         self.placer = Placer::new(&self.spec, self.limits);
@@ -131,7 +114,7 @@ impl Stages {
 
     /// The file of these rows, with a footer of no job's.
     pub fn encode(&self, sealed: &Sealed) -> Result<Bytes> {
-        let encoded = encode(&sealed.rows, 0, &self.encoder, Vec::new());
+        let encoded = encode(&sealed.0, 0, &self.encoder, Vec::new());
         encoded
             .map(|encoded| encoded.bytes)
             .map_err(|e: ParquetError| Error::new(Kind::Store, "cannot encode a file").because(e))

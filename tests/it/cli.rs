@@ -94,10 +94,15 @@ fn help_names_the_commands_that_are_there_and_no_other() {
     assert!(done(home.path(), &["--version"]).starts_with("ticklake "));
 }
 
+/// The report of a benchmark, which must succeed.
+fn benchmark(folder: &Path, args: &[&str]) -> serde_json::Value {
+    serde_json::from_str(&done(folder, args)).expect("a report")
+}
+
 #[test]
 fn a_benchmark_measures_each_part_and_the_job_with_each_setting() {
     let home = folder();
-    let report = done(
+    let report = benchmark(
         home.path(),
         &[
             "bench",
@@ -115,7 +120,6 @@ fn a_benchmark_measures_each_part_and_the_job_with_each_setting() {
             "json",
         ],
     );
-    let report: serde_json::Value = serde_json::from_str(&report).expect("a report");
     let runs = report["runs"].as_array().expect("its runs");
     let of = |name: &str| runs.iter().map(|run| run[name].clone()).collect::<Vec<_>>();
     assert_eq!(of("part"), ["drain", "decode", "encode", "job", "job"]);
@@ -139,7 +143,7 @@ fn a_benchmark_measures_each_part_and_the_job_with_each_setting() {
 #[test]
 fn a_benchmark_in_time_sees_rows_come() {
     let home = folder();
-    let report = done(
+    let report = benchmark(
         home.path(),
         &[
             "bench",
@@ -155,7 +159,6 @@ fn a_benchmark_in_time_sees_rows_come() {
             "json",
         ],
     );
-    let report: serde_json::Value = serde_json::from_str(&report).expect("a report");
     let run = &report["runs"][0];
     assert_eq!(run["rows"], 3000, "{run}");
     let latency = &run["latency"];
