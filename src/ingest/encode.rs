@@ -18,14 +18,16 @@ use arrow::datatypes::{
 };
 use arrow::error::ArrowError;
 use bytes::Bytes;
-use parquet::arrow::ArrowWriter;
-use parquet::arrow::arrow_writer::ArrowWriterOptions;
+use parquet::arrow::ArrowSchemaConverter;
+use parquet::arrow::arrow_writer::{ArrowRowGroupWriterFactory, compute_leaves};
 use parquet::basic::{Compression, Encoding, ZstdLevel};
 use parquet::errors::ParquetError;
 use parquet::file::metadata::{KeyValue, SortingColumn};
 use parquet::file::properties::{WriterProperties, WriterPropertiesBuilder};
-use parquet::schema::types::ColumnPath;
+use parquet::file::writer::SerializedFileWriter;
+use parquet::schema::types::{ColumnPath, TypePtr};
 
+use super::pages::Pages;
 use crate::table::spec;
 
 /// Nulls first, as Parquet's sorting columns say it.
@@ -39,19 +41,24 @@ const ROW_GROUP_BYTES: usize = 128 << 20;
 #[derive(Clone, Debug)]
 pub(super) struct Encoder {
     schema: SchemaRef,
+    file_schema: TypePtr,
     /// Columns the rows are sorted by, all ascending; ties stay in the order they arrived.
     sort: Vec<usize>,
     properties: WriterPropertiesBuilder,
+    /// Pages are compressed here, not by the parquet crate.
+    zstd: Option<ZstdLevel>,
 }
 
 impl Encoder {
     pub fn new(schema: &Schema, sort: Vec<usize>, compression: spec::Compression) -> Self {
         let schema = narrow(schema);
-        let compression = match compression {
+        let converted = ArrowSchemaConverter::new().convert(&schema);
+        let file_schema = converted.expect("each type of a table is one of Parquet's").root_schema_ptr();
+        let (compression, zstd) = match compression {
             // Level 1: higher ones cost more than they save on ticks (see the benchmarks).
-            spec::Compression::Zstd => Compression::ZSTD(ZstdLevel::default()),
-            spec::Compression::Snappy => Compression::SNAPPY,
-            spec::Compression::None => Compression::UNCOMPRESSED,
+            spec::Compression::Zstd => (Compression::UNCOMPRESSED, Some(ZstdLevel::default())),
+            spec::Compression::Snappy => (Compression::SNAPPY, None),
+            spec::Compression::None => (Compression::UNCOMPRESSED, None),
         };
         let sorting = sort
             .iter()
@@ -60,8 +67,6 @@ impl Encoder {
         let mut properties = WriterProperties::builder()
             .set_created_by(concat!("ticklake ", env!("CARGO_PKG_VERSION")).to_owned())
             .set_compression(compression)
-            .set_max_row_group_row_count(None)
-            .set_max_row_group_bytes(Some(ROW_GROUP_BYTES))
             .set_sorting_columns(Some(sorting).filter(|sorting: &Vec<_>| !sorting.is_empty()));
         for field in schema.fields() {
             if is_packed(field.data_type()) {
@@ -71,7 +76,7 @@ impl Encoder {
                     .set_column_encoding(path, Encoding::DELTA_BINARY_PACKED);
             }
         }
-        Self { schema, sort, properties }
+        Self { schema, file_schema, sort, properties, zstd }
     }
 
     /// What the rows to encode are to be of.
@@ -90,12 +95,39 @@ impl Encoder {
                 properties = properties.set_column_dictionary_enabled(path, true);
             }
         }
-        let properties = properties.build();
+        let mut file =
+            SerializedFileWriter::new(Vec::new(), self.file_schema.clone(), Arc::new(properties.build()))?;
+        let rows_at_once = ROW_GROUP_BYTES / (sorted.get_array_memory_size() / sorted.num_rows()).max(1);
+        for group in 0..sorted.num_rows().div_ceil(rows_at_once) {
+            let start = group * rows_at_once;
+            let rows = sorted.slice(start, rows_at_once.min(sorted.num_rows() - start));
+            self.add_row_group(&mut file, group, &rows)?;
+        }
+        Ok(file.into_inner()?.into())
+    }
+
+    fn add_row_group(
+        &self,
+        file: &mut SerializedFileWriter<Vec<u8>>,
+        group: usize,
+        rows: &RecordBatch,
+    ) -> Result<(), ParquetError> {
+        let pages = Pages::new(self.zstd);
         // Arrow's own schema would be most of a small file; Parquet's says all that readers need.
-        let options = ArrowWriterOptions::new().with_properties(properties).with_skip_arrow_metadata(true);
-        let mut writer = ArrowWriter::try_new_with_options(Vec::new(), self.schema.clone(), options)?;
-        writer.write(&sorted)?;
-        Ok(writer.into_inner()?.into())
+        let columns = ArrowRowGroupWriterFactory::new(file, self.schema.clone())
+            .with_page_store_factory(Arc::new(pages.clone()))
+            .create_column_writers(group)?;
+        let mut columns = columns.into_iter().enumerate();
+        let mut row_group = file.next_row_group()?;
+        for (field, values) in self.schema.fields().iter().zip(rows.columns()) {
+            for leaf in compute_leaves(field, values)? {
+                let (index, mut column) = columns.next().expect("a writer for each leaf");
+                column.write(&leaf)?;
+                pages.append(index, column.close()?.close().clone(), &mut row_group)?;
+            }
+        }
+        row_group.close()?;
+        Ok(())
     }
 
     fn sorted(&self, rows: &RecordBatch) -> Result<RecordBatch, ParquetError> {
@@ -209,7 +241,67 @@ fn is_packed(data_type: &DataType) -> bool {
 
 #[cfg(test)]
 mod tests {
+    use arrow::array::{Array as _, Int64Array, ListArray, StringArray};
+    use arrow::compute::concat_batches;
+    use arrow::datatypes::Field;
+    use parquet::arrow::arrow_reader::{
+        ArrowReaderOptions, ParquetRecordBatchReaderBuilder, RowSelection, RowSelector,
+    };
+    use parquet::file::metadata::PageIndexPolicy;
+
     use super::*;
+
+    /// Rows of several pages and of all that is encoded in another way: what neighbours, what repeats, texts, lists, nulls.
+    fn rows() -> RecordBatch {
+        let count = 100_000;
+        let texts = (0..count).map(|i| (i % 7 != 0).then(|| format!("{:x}", i * 2_654_435_761u64)));
+        let sizes = (0..count as i64).map(|i| (i * 7919) % 64 * 100);
+        let lists = (0..count as i64).map(|i| (i % 3 != 0).then(|| (0..i % 4).map(Some).collect::<Vec<_>>()));
+        let columns: [(&str, ArrayRef); 4] = [
+            ("seq", Arc::new(Int64Array::from_iter_values(0..count as i64))),
+            ("size", Arc::new(Int64Array::from_iter_values(sizes))),
+            ("text", Arc::new(StringArray::from_iter(texts))),
+            ("list", Arc::new(ListArray::from_iter_primitive::<Int64Type, _, _>(lists))),
+        ];
+        let field = |(name, column): &(&str, ArrayRef)| Field::new(*name, column.data_type().clone(), true);
+        let schema = Schema::new(columns.iter().map(field).collect::<Vec<_>>());
+        RecordBatch::try_new(Arc::new(schema), columns.into_iter().map(|(_, column)| column).collect()).unwrap()
+    }
+
+    #[test]
+    fn some_rows_are_read_by_the_page_index() {
+        let rows = rows();
+        let mut sizes = Vec::new();
+        for compression in [spec::Compression::Zstd, spec::Compression::Snappy, spec::Compression::None] {
+            let file = Encoder::new(&rows.schema(), vec![0], compression).encode(&rows, Vec::new()).unwrap();
+            sizes.push(file.len());
+            let read = |selection: Option<RowSelection>| {
+                let options = ArrowReaderOptions::new().with_page_index_policy(PageIndexPolicy::Required);
+                let reader = ParquetRecordBatchReaderBuilder::try_new_with_options(file.clone(), options);
+                let mut reader = reader.unwrap();
+                let metadata = reader.metadata().clone();
+                assert_eq!(metadata.num_row_groups(), 1);
+                for (column, places) in
+                    metadata.row_group(0).columns().iter().zip(&metadata.offset_index().unwrap()[0])
+                {
+                    let first = &places.page_locations()[0];
+                    assert_eq!(first.offset, column.data_page_offset());
+                    let pages = places.page_locations().iter().map(|page| i64::from(page.compressed_page_size));
+                    let dictionary = column.dictionary_page_offset().map_or(0, |at| first.offset - at);
+                    assert_eq!(pages.sum::<i64>() + dictionary, column.compressed_size());
+                }
+                if let Some(selection) = selection {
+                    reader = reader.with_row_selection(selection);
+                }
+                let batches: Vec<_> = reader.build().unwrap().map(|batch| batch.unwrap()).collect();
+                concat_batches(&batches[0].schema(), &batches).unwrap()
+            };
+            assert_eq!(read(None).columns(), rows.columns(), "{compression:?}");
+            let selection = RowSelection::from(vec![RowSelector::skip(61_234), RowSelector::select(99)]);
+            assert_eq!(read(Some(selection)).columns(), rows.slice(61_234, 99).columns(), "{compression:?}");
+        }
+        assert!(sizes.is_sorted() && sizes[0] < sizes[2], "{sizes:?}");
+    }
 
     #[test]
     fn a_dictionary_is_for_what_repeats() {

@@ -27,6 +27,7 @@ mod json;
 mod number;
 mod origin;
 mod packed;
+mod pages;
 mod pipeline;
 mod place;
 mod progress;
