@@ -75,6 +75,8 @@ pub(super) struct Pipeline {
     numbers: HashMap<TopicPartition, u32>,
     /// Committed offsets that were confirmed. They stay when a source is revoked, as its last confirmation comes then.
     confirmed: HashMap<TopicPartition, i64>,
+    /// Up to where commits were counted.
+    counted: HashMap<TopicPartition, i64>,
     /// Topics whose source has been asked what the group has committed, and has not answered.
     asked: HashSet<String>,
     flights: Flights,
@@ -150,6 +152,7 @@ impl Pipeline {
             sources: BTreeMap::new(),
             numbers: HashMap::new(),
             confirmed: HashMap::new(),
+            counted: HashMap::new(),
             asked: HashSet::new(),
             unverified: Vec::new(),
             registering: JoinSet::new(),

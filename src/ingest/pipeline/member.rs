@@ -70,6 +70,8 @@ impl Pipeline {
                     self.confirmed.insert(offer.source.clone(), confirmed);
                 }
             }
+            let counted = self.counted.entry(offer.source.clone()).or_insert(confirmed);
+            *counted = confirmed.max(*counted);
             let end = self.plan.ends.get(&offer.source).copied().unwrap_or(0);
             let state = SourceState {
                 assignment,
@@ -213,9 +215,12 @@ impl Pipeline {
     /// Counts a commit that went through.
     pub fn on_committed(&mut self, outcome: Result<Vec<Commit>>) -> Result<()> {
         for commit in outcome? {
-            let confirmed = self.confirmed.entry(commit.source).or_insert(commit.offset);
-            self.progress.offsets_committed += (commit.offset - *confirmed).max(0) as u64;
-            *confirmed = commit.offset; // what the group has: a commit of an earlier assignment may have gone beyond it
+            if let Some(counted) = self.counted.get_mut(&commit.source) {
+                self.progress.offsets_committed += (commit.offset - *counted).max(0) as u64;
+                *counted = commit.offset.max(*counted);
+            }
+            // What the group has: a commit of an earlier assignment may have gone beyond it.
+            self.confirmed.insert(commit.source, commit.offset);
         }
         Ok(())
     }
