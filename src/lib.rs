@@ -80,6 +80,7 @@ pub mod cli;
 pub mod config;
 pub mod demo;
 pub mod error;
+pub mod infer;
 pub mod ingest;
 pub mod kafka;
 pub mod metrics;

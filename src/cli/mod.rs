@@ -7,6 +7,7 @@
 mod bench;
 mod config;
 mod demo;
+mod infer;
 mod ingest;
 mod produce;
 mod query;

@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 
 use clap::{Args, Subcommand};
 
+use super::infer::{self, InferArgs};
 use super::terminal::{Stdout, unwritable};
 use super::{Lake, block_on, open, open_existing, signals, verify};
 use crate::catalog::{Catalog, Partition};
@@ -16,6 +17,14 @@ use crate::verify::{Check, PATIENCE, RegisteredLine, Repaired, repair as repair_
 
 #[derive(Debug, Subcommand)]
 pub enum TableCommand {
+    /// Print a DDL that fits samples of a feed, from a file or a topic
+    Infer(Box<InferArgs>),
+    #[command(flatten)]
+    InCatalog(CatalogCommand),
+}
+
+#[derive(Debug, Subcommand)]
+pub enum CatalogCommand {
     /// Name a table in the catalog, by a file with its CREATE EXTERNAL TABLE
     Create(CreateArgs),
     /// Print a table's DDL
@@ -62,25 +71,32 @@ pub struct ListArgs {
 }
 
 pub fn run(command: &TableCommand, settings: &Settings) -> Result<()> {
+    match command {
+        TableCommand::Infer(args) => infer::run(args, settings),
+        TableCommand::InCatalog(command) => in_catalog(command, settings),
+    }
+}
+
+fn in_catalog(command: &CatalogCommand, settings: &Settings) -> Result<()> {
     block_on(async {
         signals::end_at_first()?;
         let lake = match command {
-            TableCommand::Create(_) => open(settings).await?,
+            CatalogCommand::Create(_) => open(settings).await?,
             _ => open_existing(settings).await?,
         };
         let catalog = &*lake.catalog;
         let mut ended = Ok(());
         let text = match command {
-            TableCommand::Create(args) => create(args, &lake, settings).await?,
-            TableCommand::Show(args) => format!("{}\n", find(&args.name, catalog, settings).await?),
-            TableCommand::List(args) => list(args, catalog).await?,
-            TableCommand::Partitions(args) => partitions(&args.name, catalog, settings).await?,
-            TableCommand::Repair(args) => {
+            CatalogCommand::Create(args) => create(args, &lake, settings).await?,
+            CatalogCommand::Show(args) => format!("{}\n", find(&args.name, catalog, settings).await?),
+            CatalogCommand::List(args) => list(args, catalog).await?,
+            CatalogCommand::Partitions(args) => partitions(&args.name, catalog, settings).await?,
+            CatalogCommand::Repair(args) => {
                 let (text, problems) = repair(args, &lake).await?;
                 ended = verify::end(&args.name, problems);
                 text
             }
-            TableCommand::Drop(args) => drop(&args.name, catalog, settings).await?,
+            CatalogCommand::Drop(args) => drop(&args.name, catalog, settings).await?,
         };
         let mut out = Stdout::buffered();
         out.write_all(text.as_bytes()).and_then(|()| out.flush()).map_err(unwritable)?;

@@ -35,6 +35,15 @@ pub(super) fn scaled(text: &[u8], scale: i32) -> Result<i128, Inexact> {
     Ok(if negative { -value } else { value })
 }
 
+/// The digits before the point and after it, without zeros at either end.
+pub(super) fn places(text: &[u8]) -> Option<(u64, u64)> {
+    let (digits, exponent, _) = split(text).ok()?;
+    let Some(significant) = trim(&digits) else { return Some((0, 0)) };
+    let exponent = exponent + significant.dropped;
+    let whole = significant.digits.len() as i64 + exponent;
+    Some((whole.max(0) as u64, (-exponent).max(0) as u64))
+}
+
 /// Whether two texts are the same number.
 pub(super) fn same(a: &[u8], b: &[u8]) -> bool {
     let canonical = |text: &[u8]| {

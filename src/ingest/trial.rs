@@ -8,9 +8,11 @@ use super::columns;
 use super::decode::{Decoder, Fate};
 use super::packed::{Form, Packed};
 use super::route::Router;
+use super::{number, time};
 use crate::error::{Error, Kind, Result};
 use crate::kafka::RecordSet;
 use crate::table::columns::file_schema;
+use crate::table::spec::Format;
 use crate::table::{Ddl, Spec};
 
 /// What a record, or an element of its array, would become.
@@ -27,6 +29,16 @@ pub enum Outcome {
         reason: &'static str,
         column: Option<String>,
     },
+}
+
+/// The instant that a text or a number means in a format, in nanoseconds since the epoch; `None` where it means none.
+pub fn instant(format: &Format, text: &str) -> Option<i128> {
+    time::instant(format, text.as_bytes()).ok()
+}
+
+/// How many digits a number has before its point and after it, without zeros at either end; `None` for what is no number.
+pub fn places(text: &str) -> Option<(u64, u64)> {
+    number::places(text.as_bytes())
 }
 
 /// Decodes records by a table's DDL; the outcomes are in the records' order.

@@ -89,7 +89,7 @@ pub(super) async fn open(source: &Source, key: Option<&str>) -> Result<Box<dyn R
     }
 }
 
-fn open_blocking(source: &Source, key: Option<&str>) -> Result<Box<dyn Records>> {
+pub(super) fn open_blocking(source: &Source, key: Option<&str>) -> Result<Box<dyn Records>> {
     Ok(match source {
         Source::Csv(path) => Box::new(CsvRecords::open(path, key)?),
         Source::Ndjson(input) => Box::new(NdjsonRecords::open(input, key)?),

@@ -28,6 +28,21 @@ pub use simulate::Simulation;
 /// How often the progress is sent.
 const PROGRESS_INTERVAL: Duration = Duration::from_millis(200);
 
+/// The values of a source's first records, as they would be sent; at most `count`.
+pub fn first_records(source: &Source, count: usize) -> Result<Vec<Vec<u8>>> {
+    let mut opened = feed::open_blocking(source, None)?;
+    let mut values: Vec<Vec<u8>> = Vec::new();
+    while values.len() < count {
+        let mut batch = feed::Batch::new(count - values.len());
+        opened.fill(&mut batch)?;
+        if batch.is_empty() {
+            break;
+        }
+        values.extend(batch.iter().map(|(_, value)| value.to_vec()));
+    }
+    Ok(values)
+}
+
 /// One run of a producer: what to send, where to, and how fast.
 #[derive(Clone, Debug)]
 pub struct Job {

@@ -15,6 +15,12 @@ impl Pointer {
         Self(vec![name.to_owned()])
     }
 
+    /// The pointer to a field of what this one points to.
+    pub fn child(mut self, name: &str) -> Self {
+        self.0.push(name.to_owned());
+        self
+    }
+
     /// The names from the outside in, unescaped.
     pub fn tokens(&self) -> &[String] {
         &self.0

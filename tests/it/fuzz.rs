@@ -7,6 +7,7 @@ mod cell;
 mod config;
 mod ddl;
 mod decode;
+mod infer;
 mod json;
 #[cfg(target_os = "linux")]
 mod memory;

@@ -7,7 +7,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// A room of src/, what it may `use crate::…`, beside itself and `error`.
-const ROOMS: [(&str, &[&str]); 15] = [
+const ROOMS: [(&str, &[&str]); 16] = [
     ("error", &[]),
     ("aws", &[]),
     ("table", &[]),
@@ -16,6 +16,7 @@ const ROOMS: [(&str, &[&str]); 15] = [
     ("catalog", &["aws", "table"]),
     ("ingest", &["table", "kafka", "store", "catalog"]),
     ("verify", &["table", "kafka", "store", "catalog", "ingest"]),
+    ("infer", &["table", "kafka", "ingest"]),
     ("metrics", &["ingest"]),
     ("produce", &["table", "kafka"]),
     ("query", &["aws", "table", "store", "catalog"]),
@@ -26,7 +27,7 @@ const ROOMS: [(&str, &[&str]); 15] = [
         "cli",
         &[
             "aws", "table", "kafka", "store", "catalog", "ingest", "verify", "metrics", "produce", "query",
-            "demo", "bench", "config",
+            "demo", "bench", "config", "infer",
         ],
     ),
 ];

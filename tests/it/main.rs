@@ -8,6 +8,7 @@ mod decoding;
 mod feeds;
 mod fuzz;
 mod iam;
+mod infer;
 mod ingest;
 mod jobs;
 mod layers;

@@ -1,0 +1,244 @@
+//! `ticklake table infer`: a DDL out of samples of a file or a topic. The DDL goes to stdout, what became of the samples to
+//! stderr.
+
+use std::fs::File;
+use std::io::{self, Read, Write};
+use std::path::{Path, PathBuf};
+
+use clap::Args;
+use indicatif::HumanCount;
+use serde_json::value::RawValue;
+
+use super::terminal::{Stdout, unwritable};
+use super::{block_on, connection, signals};
+use crate::config::Settings;
+use crate::error::{Error, Kind, Result};
+use crate::infer::{Inferred, Tally, Wish, infer};
+use crate::kafka::{Connection, Reader, TopicPartition};
+use crate::produce;
+use crate::table::TableName;
+use crate::table::pointer::Pointer;
+
+/// So much of a file is read.
+const FILE_BYTES_MAX: u64 = 256 << 20;
+/// The group that a look at a topic is of: nothing is committed, and no group is joined.
+const GROUP: &str = "ticklake-infer";
+
+#[derive(Debug, Args)]
+pub struct InferArgs {
+    /// JSON, a record or an array of them a line or one after another, or a CSV file with a header (.csv); - is stdin
+    #[arg(value_name = "FILE|-", required_unless_present = "topic", conflicts_with = "topic")]
+    file: Option<PathBuf>,
+    /// Take the newest records of a topic; its consumers do not notice
+    #[arg(long)]
+    topic: Option<String>,
+    /// From so many messages
+    #[arg(long, value_name = "N", default_value_t = 10_000, value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
+    sample: u32,
+    /// The table's name
+    #[arg(long, value_name = "DB.TABLE", default_value = "market.ticks")]
+    name: TableName,
+    /// Objects within a record become structs [default: a column for each of their fields]
+    #[arg(long)]
+    structs: bool,
+    /// Where in a message the records are [default: found]
+    #[arg(long, value_name = "/POINTER")]
+    records: Option<Pointer>,
+    /// Only records that match, as in '/type = "trade"'
+    #[arg(long, value_name = "/POINTER = SCALAR")]
+    only: Option<String>,
+    /// The field that is the symbol [default: found by its name]
+    #[arg(long, value_name = "/POINTER")]
+    symbol: Option<Pointer>,
+    /// The field that is the time of the event [default: found by its name and values]
+    #[arg(long, value_name = "/POINTER")]
+    time: Option<Pointer>,
+    /// Print no DDL: how many of the samples it would reject, and why
+    #[arg(long)]
+    check: bool,
+}
+
+pub fn run(args: &InferArgs, settings: &Settings) -> Result<()> {
+    block_on(async {
+        signals::end_at_first()?;
+        let count = args.sample as usize;
+        let messages = match (&args.topic, &args.file) {
+            (Some(topic), _) => {
+                let (connection, topic) = (connection(settings)?, topic.clone());
+                blocking(move || of_topic(&connection, &topic, count)).await?
+            }
+            (None, Some(file)) => {
+                let file = file.clone();
+                blocking(move || of_file(&file, count)).await?
+            }
+            (None, None) => unreachable!("clap wants one of them"),
+        };
+        let wish = Wish {
+            name: args.name.clone(),
+            structs: args.structs,
+            only: args.only.clone(),
+            records: args.records.clone(),
+            symbol: args.symbol.clone(),
+            time: args.time.clone(),
+        };
+        let inferred = blocking(move || infer(&messages, &wish)).await?;
+        let mut out = Stdout::buffered();
+        match args.check {
+            true => print_tally(&inferred.tally, &mut out),
+            false => print(&inferred, &mut out),
+        }
+        .and_then(|()| out.flush())
+        .map_err(unwritable)?;
+        if !args.check {
+            // Where stderr is closed there is nobody to tell.
+            let _ = print_tally(&inferred.tally, &mut io::stderr());
+        }
+        Ok(())
+    })
+}
+
+async fn blocking<T: Send + 'static>(work: impl FnOnce() -> Result<T> + Send + 'static) -> Result<T> {
+    tokio::task::spawn_blocking(work)
+        .await
+        .map_err(|e| Error::new(Kind::System, "the samples were not looked at to their end").because(e))?
+}
+
+fn print(Inferred { ddl, notes, tally }: &Inferred, out: &mut impl Write) -> io::Result<()> {
+    writeln!(out, "-- Inferred from {}; read it before you use it.", counted(tally.messages, "message"))?;
+    for note in notes {
+        writeln!(out, "-- {note}")?;
+    }
+    writeln!(out, "{ddl}")
+}
+
+fn print_tally(tally: &Tally, out: &mut impl Write) -> io::Result<()> {
+    let Tally { messages, rows, skipped, rejected } = tally;
+    let bad: u64 = rejected.values().sum();
+    writeln!(
+        out,
+        "{}: {}, {} skipped, {} rejected",
+        counted(*messages, "message"),
+        counted(*rows, "row"),
+        HumanCount(*skipped),
+        HumanCount(bad)
+    )?;
+    for ((reason, column), count) in rejected {
+        match column {
+            Some(column) => writeln!(out, "  {} {reason}, for column {column}", HumanCount(*count))?,
+            None => writeln!(out, "  {} {reason}", HumanCount(*count))?,
+        }
+    }
+    Ok(())
+}
+
+fn counted(count: u64, what: &str) -> String {
+    format!("{} {what}{}", HumanCount(count), if count == 1 { "" } else { "s" })
+}
+
+fn of_file(file: &Path, count: usize) -> Result<Vec<Vec<u8>>> {
+    if file.extension().is_some_and(|extension| extension.eq_ignore_ascii_case("csv")) {
+        return produce::first_records(&produce::Source::Csv(file.to_owned()), count);
+    }
+    let cannot = |e| Error::usage("the samples cannot be read").with("file", file.display()).because(e);
+    let mut bytes = Vec::new();
+    match file.as_os_str() == "-" {
+        true => io::stdin().lock().take(FILE_BYTES_MAX).read_to_end(&mut bytes).map_err(cannot)?,
+        false => {
+            File::open(file).and_then(|file| file.take(FILE_BYTES_MAX).read_to_end(&mut bytes)).map_err(cannot)?
+        }
+    };
+    if bytes.len() as u64 == FILE_BYTES_MAX {
+        let end = bytes.iter().rposition(|byte| *byte == b'\n').unwrap_or(0);
+        bytes.truncate(end); // the last line is cut
+    }
+    Ok(messages(&bytes, count))
+}
+
+/// A message a line; of a text whose first line is no JSON of its own, a message for each value, or for each element of an
+/// array that is all of it.
+fn messages(bytes: &[u8], count: usize) -> Vec<Vec<u8>> {
+    let bytes = bytes.strip_prefix("\u{feff}".as_bytes()).unwrap_or(bytes);
+    let is_blank = |line: &&[u8]| line.iter().all(u8::is_ascii_whitespace);
+    let lines = || bytes.split(|byte| *byte == b'\n').filter(|line| !is_blank(line));
+    let is_json = |line: &[u8]| serde_json::from_slice::<&RawValue>(line).is_ok();
+    let by_line = || lines().take(count).map(<[u8]>::to_vec).collect();
+    if lines().next().is_some_and(is_json) && lines().nth(1).is_some() {
+        return by_line();
+    }
+    let values = serde_json::Deserializer::from_slice(bytes).into_iter::<&RawValue>();
+    let values: Vec<&RawValue> = values.take(count).map_while(|value| value.ok()).collect();
+    let elements = match &values[..] {
+        [] => return by_line(), // whatever it is: it is told
+        [whole] => serde_json::from_str::<Vec<&RawValue>>(whole.get()).ok(),
+        _ => None,
+    };
+    let values = elements.unwrap_or(values);
+    values.into_iter().take(count).map(|value| value.get().as_bytes().to_vec()).collect()
+}
+
+/// The newest records, from all partitions the same number as far as they have them.
+fn of_topic(connection: &Connection, topic: &str, count: usize) -> Result<Vec<Vec<u8>>> {
+    let reader = Reader::new(connection, GROUP)?;
+    let found = reader.topic(topic)?.ok_or_else(|| {
+        Error::new(Kind::Kafka, "the topic is not there: check its name").with("topic", topic)
+    })?;
+    let mut kept = Vec::new();
+    for partition in &found.partitions {
+        kept.push((*partition, reader.watermarks(&TopicPartition::new(topic, *partition))?));
+    }
+    let mut by_partition = std::collections::BTreeMap::<i32, Vec<Vec<u8>>>::new();
+    let ranges: Vec<_> = shares(&kept, count);
+    reader.read(topic, &ranges, |set| {
+        let records = by_partition.entry(set.source.partition).or_default();
+        records.extend(set.iter().map(|record| record.value.unwrap_or_default().to_vec()));
+        Ok(())
+    })?;
+    let messages: Vec<_> = by_partition.into_values().flatten().collect();
+    if messages.is_empty() {
+        return Err(Error::new(Kind::Kafka, "the topic holds no records").with("topic", topic));
+    }
+    Ok(messages)
+}
+
+/// The last offsets of partitions, `count` in all: what some lack, others give.
+fn shares(partitions: &[(i32, (i64, i64))], count: usize) -> Vec<(i32, std::ops::Range<i64>)> {
+    let mut by_length: Vec<_> = partitions.to_vec();
+    by_length.sort_by_key(|(_, (low, high))| high - low);
+    let mut left = count as i64;
+    let mut ranges = Vec::new();
+    for (at, (partition, (low, high))) in by_length.iter().enumerate() {
+        let others = (by_length.len() - at) as i64;
+        let share = (high - low).min((left + others - 1) / others);
+        ranges.push((*partition, high - share..*high));
+        left -= share;
+    }
+    ranges
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn messages_are_lines_values_or_elements() {
+        let of = |text: &str| {
+            let messages = messages(text.as_bytes(), 3);
+            messages.into_iter().map(|message| String::from_utf8(message).unwrap()).collect::<Vec<_>>()
+        };
+        assert_eq!(of("{\"a\":1}\n\n{\"a\":2}\r\nbad\n{\"a\":3}\n"), ["{\"a\":1}", "{\"a\":2}\r", "bad"]);
+        assert_eq!(of("\u{feff}[{\"a\":1},{\"a\":2}]\n"), ["{\"a\":1}", "{\"a\":2}"]);
+        assert_eq!(of("[1]\n[2]\n"), ["[1]", "[2]"]);
+        assert_eq!(of("{\n \"a\": 1\n}\n{\n \"a\": 2\n}"), ["{\n \"a\": 1\n}", "{\n \"a\": 2\n}"]);
+        assert_eq!(of("[\n1,\n2,3,4]"), ["1", "2", "3"]);
+        assert_eq!(of("{\"a\":1}"), ["{\"a\":1}"]);
+        assert_eq!(of("nothing"), ["nothing"]);
+        assert!(of("").is_empty());
+    }
+
+    #[test]
+    fn shares_are_the_newest_and_as_many_as_are_asked_for() {
+        assert_eq!(shares(&[(0, (0, 100)), (1, (5, 8)), (2, (0, 100))], 13), [(1, 5..8), (0, 95..100), (2, 95..100)]);
+        assert_eq!(shares(&[(0, (0, 2)), (1, (0, 0))], 10), [(1, 0..0), (0, 0..2)]);
+        assert_eq!(shares(&[(0, (0, 9)), (1, (0, 9))], 1), [(0, 8..9), (1, 9..9)]);
+    }
+}
