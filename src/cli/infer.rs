@@ -143,9 +143,9 @@ fn of_file(file: &Path, count: usize) -> Result<Vec<Vec<u8>>> {
     let mut bytes = Vec::new();
     match file.as_os_str() == "-" {
         true => io::stdin().lock().take(FILE_BYTES_MAX).read_to_end(&mut bytes).map_err(cannot)?,
-        false => {
-            File::open(file).and_then(|file| file.take(FILE_BYTES_MAX).read_to_end(&mut bytes)).map_err(cannot)?
-        }
+        false => File::open(file)
+            .and_then(|file| file.take(FILE_BYTES_MAX).read_to_end(&mut bytes))
+            .map_err(cannot)?,
     };
     if bytes.len() as u64 == FILE_BYTES_MAX {
         let end = bytes.iter().rposition(|byte| *byte == b'\n').unwrap_or(0);
@@ -237,7 +237,10 @@ mod tests {
 
     #[test]
     fn shares_are_the_newest_and_as_many_as_are_asked_for() {
-        assert_eq!(shares(&[(0, (0, 100)), (1, (5, 8)), (2, (0, 100))], 13), [(1, 5..8), (0, 95..100), (2, 95..100)]);
+        assert_eq!(
+            shares(&[(0, (0, 100)), (1, (5, 8)), (2, (0, 100))], 13),
+            [(1, 5..8), (0, 95..100), (2, 95..100)]
+        );
         assert_eq!(shares(&[(0, (0, 2)), (1, (0, 0))], 10), [(1, 0..0), (0, 0..2)]);
         assert_eq!(shares(&[(0, (0, 9)), (1, (0, 9))], 1), [(0, 8..9), (1, 9..9)]);
     }

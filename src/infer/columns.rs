@@ -34,7 +34,11 @@ pub(super) struct Leaf {
 pub(super) enum Choice {
     Plain(ColumnType),
     /// A `timestamp`, or a `date`; with digits below the millisecond also a `bigint` of nanoseconds.
-    Time { format: Format, column_type: ColumnType, is_finer: bool },
+    Time {
+        format: Format,
+        column_type: ColumnType,
+        is_finer: bool,
+    },
 }
 
 /// The leaves of a record, in the order in which they were seen.
@@ -120,14 +124,16 @@ fn nested(shape: &Shape) -> ColumnType {
             let element = shape.elements.as_deref().map_or(ColumnType::String, nested);
             ColumnType::Array(Box::new(element))
         }
-        1 if shape.objects > 0 && shape.fields.len() > 0 => match fields(&shape.fields).filter(|_| !is_map(shape)) {
-            Some(fields) => ColumnType::Struct(fields),
-            None => {
-                let mut values = Shape::default();
-                shape.fields.iter().for_each(|(_, value)| values.merge(value));
-                ColumnType::Map(Box::new(ColumnType::String), Box::new(nested(&values)))
+        1 if shape.objects > 0 && shape.fields.len() > 0 => {
+            match fields(&shape.fields).filter(|_| !is_map(shape)) {
+                Some(fields) => ColumnType::Struct(fields),
+                None => {
+                    let mut values = Shape::default();
+                    shape.fields.iter().for_each(|(_, value)| values.merge(value));
+                    ColumnType::Map(Box::new(ColumnType::String), Box::new(nested(&values)))
+                }
             }
-        },
+        }
         1 => match shape.all_numbers().map(|numbers| number_types(&numbers)) {
             Some(types) => types.into_iter().next().unwrap_or(ColumnType::String),
             None => ColumnType::String,
@@ -172,7 +178,9 @@ pub(super) fn comment(leaf: &Leaf, choice: &Choice) -> Option<String> {
             if let Some((from, to)) = span(shape, format) {
                 say(&format!("{from} to {to}"));
             }
-            if shape.texts.times.fit().is_some_and(|(_, is_ambiguous)| is_ambiguous) && shape.numbers.count == 0 {
+            if shape.texts.times.fit().is_some_and(|(_, is_ambiguous)| is_ambiguous)
+                && shape.numbers.count == 0
+            {
                 say("day before month, or month before day: see its format");
             }
         }
@@ -224,6 +232,7 @@ fn span(shape: &Shape, format: &Format) -> Option<(String, String)> {
             let seconds = |nanos: i128| nanos.div_euclid(1_000_000_000) as i64;
             return Some((instant(seconds(fit.least))?, instant(seconds(fit.most))?));
         }
+        Format::Rounded => return None,
     };
     let numbers = shape.all_numbers()?;
     let at = |value: f64| instant((value / unit).floor() as i64);

@@ -21,7 +21,7 @@ use self::columns::{Choice, Leaf, comment, leaves};
 use self::names::{column_name, distinct, symbol_rank, time_rank};
 use self::shape::{Shape, array, object};
 use crate::error::{Error, Result};
-use crate::ingest::trial::{Outcome, trial};
+use crate::ingest::trial::{self, Outcome, trial};
 use crate::kafka::{RecordSet, TopicPartition};
 use crate::table::columns::Column;
 use crate::table::ddl::Property;
@@ -140,11 +140,9 @@ fn readable(messages: &[Vec<u8>]) -> Result<Vec<&RawValue>> {
     for message in messages {
         let outcomes = trial(&any, &set(std::slice::from_ref(message)))?;
         // What is bad as a whole has one outcome; of an array's elements some may be good.
-        let is_bad = |outcome: &Outcome| {
-            matches!(outcome, Outcome::Rejected { reason, .. } if *reason != "not_an_object")
-        };
+        let is_bad = |outcome: &Outcome| matches!(outcome, Outcome::Rejected { reason, .. } if *reason != "not_an_object");
         if !outcomes.is_empty() && !outcomes.iter().all(is_bad) {
-            readable.extend(serde_json::from_slice::<&RawValue>(message));
+            readable.extend(serde_json::from_slice::<&RawValue>(trial::message(message)));
         }
     }
     Ok(readable)
@@ -196,7 +194,10 @@ fn only<'a>(records: Vec<&'a RawValue>, only: Option<&str>) -> Result<Vec<&'a Ra
 /// Where a message holds an array of records, which say what is traded or when, as the message itself does not.
 fn array_of_records(message: &Shape) -> Option<Pointer> {
     let is_named = |shape: &Shape, rank: fn(&str) -> Option<usize>| {
-        shape.fields.iter().any(|(name, value)| rank(name).is_some() && value.objects == 0 && value.arrays == 0)
+        shape
+            .fields
+            .iter()
+            .any(|(name, value)| rank(name).is_some() && value.objects == 0 && value.arrays == 0)
     };
     if is_named(message, symbol_rank) {
         return None;
@@ -207,7 +208,10 @@ fn array_of_records(message: &Shape) -> Option<Pointer> {
         for (path, shape) in open {
             for (name, value) in shape.fields.iter().filter(|(_, value)| value.kinds() == 1) {
                 let path: Vec<String> = [&path[..], &[name.to_owned()]].concat();
-                let elements = value.elements.as_deref().filter(|elements| elements.kinds() == 1 && elements.objects > 0);
+                let elements = value
+                    .elements
+                    .as_deref()
+                    .filter(|elements| elements.kinds() == 1 && elements.objects > 0);
                 if elements.is_some_and(|e| is_named(e, symbol_rank) || is_named(e, time_rank)) {
                     return Some(pointer(&path));
                 }
@@ -305,7 +309,8 @@ impl Plan {
                 if *is_finer {
                     let fine = distinct(format!("{name}_ns"), &mut taken);
                     of_column.insert(fine.clone(), at);
-                    sources.push(property(format!("ticklake.source.{fine}"), pointer(&leaf.path).to_string()));
+                    sources
+                        .push(property(format!("ticklake.source.{fine}"), pointer(&leaf.path).to_string()));
                     sources.push(property(format!("ticklake.format.{fine}"), text(format)));
                     let comment = Some(format!("`{name}` with all its digits: nanoseconds since the epoch"));
                     finer = Some(Column { name: fine, column_type: ColumnType::BigInt, comment });
@@ -322,7 +327,11 @@ impl Plan {
         match (time, &time_column) {
             (Some(leaf), Some(column)) => {
                 properties.push(property("ticklake.partition.date", format!("day({column})")));
-                notes.push(format!("the event time is {}: {}", pointer(&self.leaves[leaf].path), self.why(leaf, wish.time.as_ref(), "time")));
+                notes.push(format!(
+                    "the event time is {}: {}",
+                    pointer(&self.leaves[leaf].path),
+                    self.why(leaf, wish.time.as_ref(), "time")
+                ));
             }
             _ => {
                 properties.push(property("ticklake.partition.date", "day(@timestamp)"));
@@ -344,7 +353,9 @@ impl Plan {
         }
         if let Some(records) = wish.records.as_ref().filter(|records| !records.is_root()) {
             properties.push(property("ticklake.records", records.to_string()));
-            notes.push(format!("a message holds its records at {records}; what is around them is in no column"));
+            notes.push(format!(
+                "a message holds its records at {records}; what is around them is in no column"
+            ));
         }
         properties.extend(wish.only.as_deref().map(|only| property("ticklake.only", only)));
         properties.extend(sources);
@@ -369,7 +380,8 @@ impl Plan {
     fn needs_pointer(&self, leaf: &Leaf, column: &str) -> bool {
         let [field] = &leaf.path[..] else { return true };
         let is_alike = |other: &Leaf| other.path[0].eq_ignore_ascii_case(field);
-        field.to_ascii_lowercase() != *column || self.leaves.iter().filter(|other| is_alike(other)).count() > 1
+        field.to_ascii_lowercase() != *column
+            || self.leaves.iter().filter(|other| is_alike(other)).count() > 1
     }
 
     fn symbol(&self, wish: &Wish) -> Result<Option<usize>> {
@@ -382,7 +394,8 @@ impl Plan {
             let is_time = matches!(self.choice(at), Choice::Time { .. });
             let is_text = shape.texts.count > 0 && shape.numbers.count == 0;
             // A number of one letter is a size.
-            let is_number = shape.numbers.count > 0 && shape.numbers.beyond_i64 == 0 && path.last()?.len() > 1;
+            let is_number =
+                shape.numbers.count > 0 && shape.numbers.beyond_i64 == 0 && path.last()?.len() > 1;
             let is_one = shape.kinds() == 1 && !is_time && (is_text || is_number);
             (is_one && !self.no_symbols.contains(&at)).then_some((rank, path.len(), at))
         };
@@ -394,7 +407,9 @@ impl Plan {
             let at = self.find(wished, "time")?;
             return match self.choice(at) {
                 Choice::Time { .. } => Ok(Some(at)),
-                Choice::Plain(_) => Err(Error::usage("its values are no times of a form that is known").with("field", wished)),
+                Choice::Plain(_) => {
+                    Err(Error::usage("its values are no times of a form that is known").with("field", wished))
+                }
             };
         }
         let rank = |at: usize| {
@@ -410,7 +425,8 @@ impl Plan {
     fn find(&self, wished: &Pointer, what: &str) -> Result<usize> {
         let found = self.leaves.iter().position(|leaf| leaf.path == wished.tokens());
         found.ok_or_else(|| {
-            let fields: Vec<String> = self.leaves.iter().map(|leaf| pointer(&leaf.path).to_string()).collect();
+            let fields: Vec<String> =
+                self.leaves.iter().map(|leaf| pointer(&leaf.path).to_string()).collect();
             Error::usage(format!("the samples have no such field for the {what}"))
                 .with("field", wished)
                 .with("they have", fields.join(" "))
@@ -422,7 +438,10 @@ impl Plan {
         let is_named = if what == "time" { time_rank(name) } else { symbol_rank(name) }.is_some();
         match (wished, is_named) {
             (Some(_), _) => "as you say".to_owned(),
-            (None, true) => format!("by its name, and all its values are {}", if what == "time" { "times" } else { "fit for a folder" }),
+            (None, true) => format!(
+                "by its name, and all its values are {}",
+                if what == "time" { "times" } else { "fit for a folder" }
+            ),
             (None, false) => "the first whose values are all times".to_owned(),
         }
     }

@@ -72,8 +72,24 @@ const TIME_ENDS: [&str; 8] = ["_time", "_ts", "_at", "_date", "_timestamp", "_ms
 
 /// Names of what is traded, the surest first.
 const SYMBOLS: [&str; 18] = [
-    "symbol", "sym", "ticker", "instrument", "instrument_id", "instrument_name", "product_id", "pair", "security", "ric",
-    "isin", "contract", "index", "market", "asset", "code", "s", "coin",
+    "symbol",
+    "sym",
+    "ticker",
+    "instrument",
+    "instrument_id",
+    "instrument_name",
+    "product_id",
+    "pair",
+    "security",
+    "ric",
+    "isin",
+    "contract",
+    "index",
+    "market",
+    "asset",
+    "code",
+    "s",
+    "coin",
 ];
 
 /// How surely a field of this name is a time, 0 the surest; `None` where the name does not say so.

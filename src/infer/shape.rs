@@ -223,7 +223,8 @@ impl Texts {
 /// A number of JSON's grammar, which keeps its meaning as a number: `007` is a name.
 fn is_plain_number(text: &str) -> bool {
     let first = text.strip_prefix('-').unwrap_or(text).as_bytes().first();
-    first.is_some_and(u8::is_ascii_digit) && serde_json::from_str::<&RawValue>(text).is_ok_and(|raw| raw.get() == text)
+    first.is_some_and(u8::is_ascii_digit)
+        && serde_json::from_str::<&RawValue>(text).is_ok_and(|raw| raw.get() == text)
 }
 
 /// A JSON string's text. What was read as JSON is one.

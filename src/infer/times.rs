@@ -62,7 +62,9 @@ impl Times {
                 let formats = PATTERNS.iter().map(|pattern| Format::Strftime((*pattern).to_owned()));
                 let formats = [Format::Rfc3339].into_iter().chain(formats);
                 self.fits = Some(
-                    formats.filter_map(|format| instant(&format, text).map(|at| Fit::of(format, at))).collect(),
+                    formats
+                        .filter_map(|format| instant(&format, text).map(|at| Fit::of(format, at)))
+                        .collect(),
                 );
             }
             Some(fits) => fits.retain_mut(|fit| match instant(&fit.format, text) {
@@ -90,7 +92,8 @@ impl Times {
     pub fn fit(&self) -> Option<(&Fit, bool)> {
         let fits = self.fits.as_deref().unwrap_or_default();
         // RFC 3339 takes a day alone too.
-        let chosen = fits.iter().find(|fit| fit.only_days && fit.format != Format::Rfc3339).or(fits.first())?;
+        let chosen =
+            fits.iter().find(|fit| fit.only_days && fit.format != Format::Rfc3339).or(fits.first())?;
         let is = |fit: &Fit, order: &str| matches!(&fit.format, Format::Strftime(pattern) if pattern.starts_with(order));
         Some((chosen, is(chosen, "%d/%m") && fits.iter().any(|fit| is(fit, "%m/%d"))))
     }

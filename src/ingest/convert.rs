@@ -1,7 +1,8 @@
 //! Turns one JSON value into a column's type, exactly or not at all.
 //!
 //! A null, and an empty text for anything but a string, is null. Numbers may stand in strings. Nothing is rounded
-//! but a time's digits below the millisecond, which are cut off, and binary fractions (float, double).
+//! but a time's digits below the millisecond, which are cut off, binary fractions (float, double), and decimals whose format
+//! says so.
 
 use std::collections::HashSet;
 
@@ -24,11 +25,13 @@ pub(super) enum Kind {
     Decimal {
         scale: u8,
         limit: i64,
+        rounded: bool,
     },
     /// Up to 38 digits.
     WideDecimal {
         scale: u8,
         limit: i128,
+        rounded: bool,
     },
     Float,
     Double,
@@ -103,6 +106,7 @@ impl Plain {
 impl Kind {
     /// The kind of a column. Times are RFC 3339 where no format is given.
     pub fn of(column_type: &ColumnType, format: Option<&Format>) -> Self {
+        let rounded = format == Some(&Format::Rounded);
         let time = || format.cloned().unwrap_or(Format::Rfc3339);
         match column_type {
             ColumnType::Boolean => Self::Boolean,
@@ -114,10 +118,10 @@ impl Kind {
             ColumnType::Float => Self::Float,
             ColumnType::Double => Self::Double,
             ColumnType::Decimal { precision, scale } if *precision <= 18 => {
-                Self::Decimal { scale: *scale, limit: 10i64.pow(u32::from(*precision)) }
+                Self::Decimal { scale: *scale, limit: 10i64.pow(u32::from(*precision)), rounded }
             }
             ColumnType::Decimal { precision, scale } => {
-                Self::WideDecimal { scale: *scale, limit: 10i128.pow(u32::from(*precision)) }
+                Self::WideDecimal { scale: *scale, limit: 10i128.pow(u32::from(*precision)), rounded }
             }
             ColumnType::String => Self::Text,
             ColumnType::Binary => Self::Binary,
@@ -150,7 +154,7 @@ impl Kind {
     /// The usual case of its values.
     pub fn plain(&self) -> Plain {
         match self {
-            Self::Decimal { scale, limit } => {
+            Self::Decimal { scale, limit, .. } => {
                 Plain::Number { scale: u32::from(*scale), min: 1 - limit, max: limit - 1 }
             }
             Self::Int { min, max } => Plain::Number { scale: 0, min: *min, max: *max },
@@ -211,12 +215,12 @@ impl Kind {
                 Ok(_) => Value::Bad(Reason::OutOfRange),
                 Err(reason) => Value::Bad(reason),
             },
-            Self::Decimal { scale, limit } => match exact(text, *scale) {
+            Self::Decimal { scale, limit, rounded } => match decimal(text, *scale, *rounded) {
                 Ok(value) if value.abs() < i128::from(*limit) => Value::Int(value as i64),
                 Ok(_) => Value::Bad(Reason::OutOfRange),
                 Err(reason) => Value::Bad(reason),
             },
-            Self::WideDecimal { scale, limit } => match exact(text, *scale) {
+            Self::WideDecimal { scale, limit, rounded } => match decimal(text, *scale, *rounded) {
                 Ok(value) if value.abs() < *limit => Value::Wide(value),
                 Ok(_) => Value::Bad(Reason::OutOfRange),
                 Err(reason) => Value::Bad(reason),
@@ -415,7 +419,12 @@ impl Landing<'_> {
 }
 
 fn exact(text: &[u8], scale: u8) -> Result<i128, Reason> {
-    number::scaled(text, i32::from(scale)).map_err(|e| match e {
+    decimal(text, scale, false)
+}
+
+fn decimal(text: &[u8], scale: u8, rounded: bool) -> Result<i128, Reason> {
+    let read = if rounded { number::rounded } else { number::scaled };
+    read(text, i32::from(scale)).map_err(|e| match e {
         Inexact::NotANumber => Reason::NotANumber,
         Inexact::Digits => Reason::Digits,
         Inexact::Range => Reason::OutOfRange,

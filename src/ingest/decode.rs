@@ -111,6 +111,16 @@ struct Expected {
     action: u32,
 }
 
+/// The message in a record's bytes: without the header of Confluent's serializers (a zero byte and the schema's number in
+/// four, which no JSON begins with), and without a byte order mark.
+pub(super) fn message(value: &[u8]) -> &[u8] {
+    let value = match value {
+        [0, _, _, _, _, message @ ..] => message,
+        _ => value,
+    };
+    value.strip_prefix("\u{feff}".as_bytes()).unwrap_or(value)
+}
+
 /// What to do with a field's value.
 #[derive(Clone, Debug, Default)]
 struct Action {
@@ -299,12 +309,13 @@ impl Decoder {
         let Some(value) = record.value else {
             return sink(rejected(Reason::Tombstone, None, None));
         };
-        let mut cursor = Cursor::new(value);
+        let message = message(value);
+        let mut cursor = Cursor::new(message);
         cursor.space();
         if cursor.rest().is_empty() {
             return sink(rejected(Reason::Empty, None, Some(value)));
         }
-        if std::str::from_utf8(value).is_err() {
+        if std::str::from_utf8(message).is_err() {
             return sink(rejected(Reason::InvalidUtf8, None, Some(value)));
         }
         let envelope = Envelope { topic, partition, record };
@@ -313,11 +324,11 @@ impl Decoder {
             // The common case: the message is the record, and it is read once.
             let parsed = self.record(&envelope, &mut cursor).and_then(|()| cursor.end());
             return sink(match parsed {
-                Ok(()) => self.fate(None, value),
+                Ok(()) => self.fate(None, message),
                 Err(broken) => rejected(broken.into(), None, Some(value)),
             });
         }
-        match self.elements(value, MESSAGE_ROWS_BYTES_MAX / self.row_bytes(record)) {
+        match self.elements(message, MESSAGE_ROWS_BYTES_MAX / self.row_bytes(record)) {
             // A feed with an `only` has messages of other kinds; one that holds no record at all is one of them.
             Err(Reason::NoRecords) if self.only.is_some() => sink(Fate::Skipped),
             Err(reason) => sink(rejected(reason, None, Some(value))),

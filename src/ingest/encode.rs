@@ -265,7 +265,8 @@ mod tests {
         ];
         let field = |(name, column): &(&str, ArrayRef)| Field::new(*name, column.data_type().clone(), true);
         let schema = Schema::new(columns.iter().map(field).collect::<Vec<_>>());
-        RecordBatch::try_new(Arc::new(schema), columns.into_iter().map(|(_, column)| column).collect()).unwrap()
+        RecordBatch::try_new(Arc::new(schema), columns.into_iter().map(|(_, column)| column).collect())
+            .unwrap()
     }
 
     #[test]
@@ -286,7 +287,8 @@ mod tests {
                 {
                     let first = &places.page_locations()[0];
                     assert_eq!(first.offset, column.data_page_offset());
-                    let pages = places.page_locations().iter().map(|page| i64::from(page.compressed_page_size));
+                    let pages =
+                        places.page_locations().iter().map(|page| i64::from(page.compressed_page_size));
                     let dictionary = column.dictionary_page_offset().map_or(0, |at| first.offset - at);
                     assert_eq!(pages.sum::<i64>() + dictionary, column.compressed_size());
                 }

@@ -35,6 +35,26 @@ pub(super) fn scaled(text: &[u8], scale: i32) -> Result<i128, Inexact> {
     Ok(if negative { -value } else { value })
 }
 
+/// As [`scaled`]; digits below the scale are rounded, half a unit of the last one that stays away from zero.
+pub(super) fn rounded(text: &[u8], scale: i32) -> Result<i128, Inexact> {
+    let (digits, exponent, negative) = split(text)?;
+    let Some(significant) = trim(&digits) else { return Ok(0) };
+    let shift = i64::from(scale) + exponent + significant.dropped;
+    if shift >= 0 {
+        return scaled(text, scale);
+    }
+    let Ok(stay) = usize::try_from(significant.digits.len() as i64 + shift) else {
+        return Ok(0); // less than a tenth of the last one
+    };
+    let (kept, dropped) = significant.digits.split_at(stay);
+    if kept.len() > DIGITS_MAX {
+        return Err(Inexact::Range);
+    }
+    let value = kept.iter().fold(0i128, |value, digit| value * 10 + i128::from(digit - b'0'));
+    let value = value + i128::from(dropped[0] >= b'5');
+    Ok(if negative { -value } else { value })
+}
+
 /// The digits before the point and after it, without zeros at either end.
 pub(super) fn places(text: &[u8]) -> Option<(u64, u64)> {
     let (digits, exponent, _) = split(text).ok()?;

@@ -32,6 +32,7 @@ pub(super) fn instant(format: &Format, text: &[u8]) -> Result<i128, NoTime> {
         Format::EpochNanos => epoch(text, 0)?,
         Format::Rfc3339 => rfc3339(text).ok_or(NoTime::Format)?,
         Format::Strftime(pattern) => strftime(pattern, text).ok_or(NoTime::Format)?,
+        Format::Rounded => return Err(NoTime::Format), // of decimals alone
     };
     let seconds = nanos.div_euclid(NANOS);
     let day = seconds.div_euclid(i128::from(DAY_SECONDS));

@@ -5,7 +5,7 @@
 use arrow::array::RecordBatch;
 
 use super::columns;
-use super::decode::{Decoder, Fate};
+use super::decode::{self, Decoder, Fate};
 use super::packed::{Form, Packed};
 use super::route::Router;
 use super::{number, time};
@@ -29,6 +29,11 @@ pub enum Outcome {
         reason: &'static str,
         column: Option<String>,
     },
+}
+
+/// The message in a record's bytes, without what a serializer put before it.
+pub fn message(value: &[u8]) -> &[u8] {
+    decode::message(value)
 }
 
 /// The instant that a text or a number means in a format, in nanoseconds since the epoch; `None` where it means none.

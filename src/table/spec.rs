@@ -48,8 +48,8 @@ pub struct SpecColumn {
     pub column: Column,
     pub source: Source,
     /// Of a column out of a record: of every `timestamp` (by default RFC 3339) and `date` (by default `%Y-%m-%d`), and of
-    /// a `bigint` that says so and then holds nanoseconds since the epoch. `None` for all others: a `bigint`
-    /// without one is the number itself, and `@timestamp` is milliseconds since the epoch.
+    /// a `bigint` that says so and then holds nanoseconds since the epoch; of a `decimal` that is rounded. `None` for all
+    /// others: a `bigint` without one is the number itself, and `@timestamp` is milliseconds since the epoch.
     pub format: Option<Format>,
 }
 
@@ -71,7 +71,7 @@ pub enum Source {
     Header(String),
 }
 
-/// How a text or a number is a time.
+/// How a text or a number is read: as which time, or how exactly.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Format {
     EpochSeconds,
@@ -82,6 +82,9 @@ pub enum Format {
     Rfc3339,
     /// A strftime pattern of chrono's; a time without an offset is UTC.
     Strftime(String),
+    /// Of a decimal, not of a time: digits too many after the point are rounded, half of one away from zero, as engines
+    /// round.
+    Rounded,
 }
 
 /// A partition column and the transform that gives its value (Iceberg's names).
@@ -232,6 +235,7 @@ impl fmt::Display for Format {
             Self::EpochNanos => f.write_str("epoch_ns"),
             Self::Rfc3339 => f.write_str("rfc3339"),
             Self::Strftime(pattern) => write!(f, "strftime {}", json(pattern)),
+            Self::Rounded => f.write_str("rounded"),
         }
     }
 }

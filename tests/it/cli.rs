@@ -582,3 +582,61 @@ fn a_property_without_a_value_is_refused_and_not_repeated() {
     let error = fails(&mut ticklake(home.path(), &["config", "-X", "sasl.password geheim"]), 2);
     assert!(error.contains("sasl.password") && !error.contains("geheim"), "{error}");
 }
+
+#[test]
+fn a_ddl_is_inferred_from_a_file_and_made() {
+    let home = folder();
+    let lines = [
+        r#"{"symbol":"AAPL","ts":1732300800123,"price":229.87,"size":100}"#,
+        r#"{"symbol":"MSFT","ts":1732300800124,"price":410.1,"size":null}"#,
+        "{",
+    ];
+    fs::write(home.path().join("feed.ndjson"), lines.join("\n")).expect("the samples are written");
+    let infer = ["table", "infer", "--name", "market.feed", "feed.ndjson"];
+    let output = ticklake(home.path(), &infer).output().expect("it starts");
+    assert_eq!(output.status.code(), Some(0), "{}", err(&output));
+    assert_eq!(err(&output), "3 messages: 2 rows, 0 skipped, 1 rejected\n  1 malformed\n");
+    let ddl = out(&output);
+    assert!(ddl.contains("`price` decimal(18,2) COMMENT '229.87 to 410.1'"), "{ddl}");
+    // No catalog is needed to look, and what is printed is a table as it is.
+    assert!(!home.path().join("ticklake.db").exists());
+    fs::write(home.path().join("feed.sql"), ddl).expect("the DDL is written");
+    done(home.path(), &["table", "create", "feed.sql", "--location", "lake/feed"]);
+    assert_eq!(done(home.path(), &["table", "list"]), "market.feed\n");
+
+    let check = done(home.path(), &[&infer[..], &["--check"]].concat());
+    assert_eq!(check, "3 messages: 2 rows, 0 skipped, 1 rejected\n  1 malformed\n");
+    let error = fails(&mut ticklake(home.path(), &["table", "infer", "none.ndjson"]), 2);
+    assert!(error.contains("none.ndjson"), "{error}");
+    fs::write(home.path().join("empty"), "").expect("a file");
+    let error = fails(&mut ticklake(home.path(), &["table", "infer", "empty"]), 2);
+    assert!(error.contains("no sample is a record"), "{error}");
+}
+
+#[test]
+fn a_ddl_is_inferred_from_a_topic_whose_group_does_not_notice() {
+    let cluster = ticklake::kafka::Cluster::start(&[("feed", 2), ("empty", 1)]).expect("a cluster");
+    let runtime = tokio::runtime::Runtime::new().expect("a runtime");
+    let tick = |seq: i64| format!(r#"{{"symbol":"AAPL","ts":{},"seq":{seq}}}"#, crate::jobs::NOON + seq);
+    runtime.block_on(crate::jobs::send(&cluster, "feed", (0..200).map(tick)));
+    let brokers = cluster.connection().brokers;
+    let home = folder();
+    let infer = |topic, sample| {
+        ["--brokers", &brokers, "table", "infer", "--topic", topic, "--sample", sample].map(str::to_owned)
+    };
+    for (sample, said) in [("1000", "200 messages: 200 rows"), ("20", "20 messages: 20 rows")] {
+        let all = infer("feed", sample);
+        let all: Vec<&str> = all.iter().map(String::as_str).collect();
+        let output = ticklake(home.path(), &all).output().expect("it starts");
+        assert_eq!(output.status.code(), Some(0), "{}", err(&output));
+        assert!(err(&output).ends_with(&format!("{said}, 0 skipped, 0 rejected\n")), "{}", err(&output));
+        assert!(out(&output).contains("'ticklake.format.ts' = 'epoch_ms'"), "{}", out(&output));
+    }
+    for (topic, said) in [("empty", "the topic holds no records"), ("nothing", "the topic is not there")] {
+        let all = infer(topic, "10");
+        let all: Vec<&str> = all.iter().map(String::as_str).collect();
+        let output = ticklake(home.path(), &all).output().expect("it starts");
+        assert_eq!(output.status.code(), Some(1), "{}", err(&output));
+        assert!(err(&output).contains(said), "{}", err(&output));
+    }
+}

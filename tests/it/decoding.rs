@@ -80,11 +80,20 @@ fn messages() {
         (r#"{"c":1}{"c":2}"#, "malformed "),
         (r#"[{"sym":"A","c":1},{"#, "malformed "),
         ("{\"c\":\"a\nb\"}", "malformed "),
+        ("\u{feff}{\"sym\":\"A\",\"c\":1}", r#"symbol=A | {"c":1}"#),
+        ("\0\0\0\0\u{2a}{\"sym\":\"A\",\"c\":1}", r#"symbol=A | {"c":1}"#),
+        ("\0\0\0\0\u{2a}\u{feff}[]", "skipped"),
+        ("\0\0\0\0\u{2a}", "empty "),
+        ("\u{feff}", "empty "),
+        ("\0\0\0\0", "malformed "),
+        ("{\"sym\":\"A\"}\u{feff}", "malformed "),
     ] {
         assert_eq!(fate(&ddl, message), want, "{message}");
     }
     assert_eq!(fates(&ddl, None), ["tombstone "]);
     assert_eq!(fates(&ddl, Some(b"{\"c\":\"\xff\"}")), ["invalid_utf8 "]);
+    // The schema's number is no text.
+    assert_eq!(fates(&ddl, Some(b"\0\xff\xff\xff\xff{\"sym\":\"A\",\"c\":1}")), [r#"symbol=A | {"c":1}"#]);
     // Also in what no column takes.
     assert_eq!(fate(&ddl, r#"{"c":1,"x":{"\q":1}}"#), "malformed ");
     // What would take a thousand times its text.
@@ -373,6 +382,31 @@ fn what_surrounds_a_record() {
     ] {
         let ddl = table(column_type, &format!(", 'ticklake.source.c' = '{source}'"));
         assert_eq!(becomes(&ddl, "9"), want, "{source}");
+    }
+}
+
+/// As the engines' own ROUND has it.
+#[test]
+fn decimals_are_rounded_where_the_ddl_says_so() {
+    for (column_type, value, want) in [
+        ("decimal(5,2)", "1.234", "1.23"),
+        ("decimal(5,2)", "1.235", "1.24"),
+        ("decimal(5,2)", "-1.235", "-1.24"),
+        ("decimal(5,2)", "\"1.2349999\"", "1.23"),
+        ("decimal(5,2)", "0.004", "0.00"),
+        ("decimal(5,2)", "0.005", "0.01"),
+        ("decimal(5,2)", "5e-3", "0.01"),
+        ("decimal(5,2)", "1e-30", "0.00"),
+        ("decimal(5,2)", "1.5", "1.50"),
+        ("decimal(5,2)", "999.994", "999.99"),
+        ("decimal(5,2)", "999.995", "out_of_range"),
+        ("decimal(5,2)", "\"x\"", "not_a_number"),
+        ("decimal(38,2)", "12345678901234567890.125", "12345678901234567890.13"),
+        ("decimal(38,0)", "99999999999999999999999999999999999999.5", "out_of_range"),
+        ("decimal(38,0)", "999999999999999999999999999999999999999.5", "out_of_range"),
+    ] {
+        let ddl = table(column_type, ", 'ticklake.format.c' = 'rounded'");
+        assert_eq!(becomes(&ddl, value).trim_matches('"'), want, "{column_type} {value}");
     }
 }
 

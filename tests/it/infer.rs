@@ -28,7 +28,8 @@ fn column(ddl: &Ddl, name: &str) -> String {
 
 /// What the column `x` is where these are its values.
 fn of_values(values: &[&str]) -> String {
-    let lines: Vec<String> = values.iter().map(|value| format!("{{\"symbol\":\"A\",\"x\":{value}}}")).collect();
+    let lines: Vec<String> =
+        values.iter().map(|value| format!("{{\"symbol\":\"A\",\"x\":{value}}}")).collect();
     let lines: Vec<&str> = lines.iter().map(String::as_str).collect();
     let Inferred { ddl, tally, .. } = inferred(&lines);
     assert_eq!(tally.rows, values.len() as u64, "{values:?}");
@@ -61,7 +62,10 @@ fn each_column_has_the_narrowest_type_that_holds_all() {
         (&["[]"], "array<string>"),
         (&["[1,2]", "[null]"], "array<bigint>"),
         (&["[[\"1.5\",\"2\"]]"], "array<array<decimal(18,1)>>"),
-        (&["[{\"p\":1.5,\"Q\":\"a\"}]", "[{\"r\":true}]"], "array<struct<p:decimal(18,1),q:string,r:boolean>>"),
+        (
+            &["[{\"p\":1.5,\"Q\":\"a\"}]", "[{\"r\":true}]"],
+            "array<struct<p:decimal(18,1),q:string,r:boolean>>",
+        ),
         (&["[{\"p q\":1.5}]"], "array<map<string,decimal(18,1)>>"),
         (&["[1]", "{\"a\":1}"], "string"),
     ] {
@@ -146,7 +150,11 @@ fn a_wish_is_heard() {
     let of = |wish: Wish| infer(&messages(&lines), &wish);
     let only = of(Wish { only: Some("/T = \"t\"".into()), ..wish() }).unwrap();
     assert_eq!((only.tally.rows, only.tally.skipped), (1, 2));
-    assert!(only.ddl.columns.iter().all(|column| column.name != "bid" && column.name != "msg"), "{}", only.ddl);
+    assert!(
+        only.ddl.columns.iter().all(|column| column.name != "bid" && column.name != "msg"),
+        "{}",
+        only.ddl
+    );
     assert_eq!(only.ddl.property("ticklake.source.o_a_b"), Some("/o/a b"));
     assert_eq!(only.ddl.property("ticklake.partition.date"), Some("day(at)"));
 

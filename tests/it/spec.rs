@@ -190,17 +190,18 @@ fn a_wrong_property_is_refused_with_its_line_and_the_fix() {
         ("'ticklake.source.price' = '@headers.p'", "@headers cannot give `price`"),
         (
             "'ticklake.format.ts' = 'epoch'",
-            "'epoch' is no format of a time: write epoch_s, epoch_ms, epoch_us, epoch_ns, rfc3339 or a strftime pattern",
+            "'epoch' is no format: for a time write epoch_s, epoch_ms, epoch_us, epoch_ns, rfc3339 or a strftime pattern",
         ),
         ("'ticklake.format.ts' = '%Y-%Q'", "'%Y-%Q' is no strftime pattern"),
         ("'ticklake.format.ts' = '%H:%M'", "'%H:%M' gives no day: add the year, the month and the day"),
-        (
-            "'ticklake.format.price' = 'epoch_ms'",
-            "`price` decimal(18,4) takes no format: remove the property, or make the column timestamp, date or bigint (nanoseconds since the epoch)",
-        ),
+        ("'ticklake.format.price' = 'epoch_ms'", "`price` is no time: its only format is 'rounded'"),
         (
             "'ticklake.source.ts' = '@timestamp',\n'ticklake.format.ts' = 'epoch_ms'",
             "line 13: 'ticklake.format.ts': `ts` is no field of the record and takes no format",
+        ),
+        (
+            "'ticklake.format.ts' = 'rounded'",
+            "`ts` timestamp is not rounded: make it a decimal, or remove the property",
         ),
         ("'ticklake.format.symbol' = 'epoch_ms'", "identity(/sym) takes no format: remove the property"),
         (

@@ -99,8 +99,8 @@ impl<'a> Keys<'a> {
         }
         let format_key = format!("format.{name}");
         let format = self.value(&format_key, syntax::format)?;
-        if let (Some(property), Some(_)) = (self.get(&format_key), &format) {
-            check_takes_format(&source, column).map_err(|refusal| refuse(property, &refusal))?;
+        if let (Some(property), Some(format)) = (self.get(&format_key), &format) {
+            check_takes_format(&source, column, format).map_err(|refusal| refuse(property, &refusal))?;
         }
         let format = format.or_else(|| match (&source, &column.column_type) {
             (Source::Field(_) | Source::Pointer(_), ColumnType::Timestamp) => Some(Format::Rfc3339),
@@ -134,6 +134,9 @@ impl<'a> Keys<'a> {
                         transform_text(transform, argument)
                     );
                     return Err(refuse(property, &why));
+                }
+                Some(property) if format == Some(Format::Rounded) => {
+                    return Err(refuse(property, "a partition is cut from a time: write the time's format"));
                 }
                 _ => PartitionSource::Source(source, format.or(is_time_in_record.then_some(Format::Rfc3339))),
             }
@@ -247,12 +250,18 @@ fn check_json_gives(column_type: &ColumnType, column: &str) -> Result<(), Refusa
     }
 }
 
-fn check_takes_format(source: &Source, column: &Column) -> Result<(), Refusal> {
+fn check_takes_format(source: &Source, column: &Column, format: &Format) -> Result<(), Refusal> {
     let name = &column.name;
     if !matches!(source, Source::Field(_) | Source::Pointer(_)) {
         return Err(format!("`{name}` is no field of the record and takes no format: remove the property"));
     }
     match column.column_type {
+        ColumnType::Decimal { .. } if *format == Format::Rounded => Ok(()),
+        ColumnType::Decimal { .. } => Err(format!("`{name}` is no time: its only format is 'rounded'")),
+        _ if *format == Format::Rounded => Err(format!(
+            "`{name}` {} is not rounded: make it a decimal, or remove the property",
+            column.column_type
+        )),
         ColumnType::Timestamp | ColumnType::Date | ColumnType::BigInt => Ok(()),
         _ => Err(format!(
             "`{name}` {} takes no format: remove the property, or make the column timestamp, date or bigint \

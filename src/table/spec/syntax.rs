@@ -48,11 +48,12 @@ pub(super) fn format(text: &str) -> Result<Format, Refusal> {
         "epoch_us" => Format::EpochMicros,
         "epoch_ns" => Format::EpochNanos,
         "rfc3339" => Format::Rfc3339,
+        "rounded" => Format::Rounded,
         pattern if pattern.contains('%') => strftime(pattern)?,
         _ => {
             return Err(format!(
-                "'{text}' is no format of a time: write epoch_s, epoch_ms, epoch_us, epoch_ns, rfc3339 or a strftime \
-                 pattern such as %Y-%m-%d %H:%M:%S"
+                "'{text}' is no format: for a time write epoch_s, epoch_ms, epoch_us, epoch_ns, rfc3339 or a strftime \
+                 pattern such as %Y-%m-%d %H:%M:%S, for a decimal rounded"
             ));
         }
     })

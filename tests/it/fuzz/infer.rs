@@ -9,8 +9,28 @@ use super::json::{Json, records, styles, values};
 
 /// Fields that mean something by their names, that differ in case only, and that are no names of columns.
 const NAMES: [&str; 22] = [
-    "symbol", "s", "S", "ts", "time", "t", "T", "date", "price", "Price", "adjClose", "adj_close", "data", "a/b", "m~n", "0",
-    "é", "\"q\\", "\u{0}", "", " ", "'x'",
+    "symbol",
+    "s",
+    "S",
+    "ts",
+    "time",
+    "t",
+    "T",
+    "date",
+    "price",
+    "Price",
+    "adjClose",
+    "adj_close",
+    "data",
+    "a/b",
+    "m~n",
+    "0",
+    "é",
+    "\"q\\",
+    "\u{0}",
+    "",
+    " ",
+    "'x'",
 ];
 
 fn messages() -> impl Strategy<Value = Vec<Json>> {

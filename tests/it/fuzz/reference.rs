@@ -43,6 +43,8 @@ fn rejected(reason: &'static str) -> Fate {
 
 pub fn fates(spec: &Spec, around: &Around<'_>, message: Option<&[u8]>) -> Vec<Fate> {
     let Some(message) = message else { return vec![rejected("tombstone")] };
+    let message = if message.len() >= 5 && message[0] == 0 { &message[5..] } else { message };
+    let message = message.strip_prefix("\u{feff}".as_bytes()).unwrap_or(message);
     if message.iter().all(|b| b" \t\r\n".contains(b)) {
         return vec![rejected("empty")];
     }
@@ -351,6 +353,7 @@ fn time(format: &Format, text: &str) -> Result<i128, &'static str> {
             i128::from((date - NaiveDate::default()).num_days()) * DAY_NANOS
         }
         Format::Strftime(pattern) => panic!("the reference does not know {pattern}"),
+        Format::Rounded => panic!("no time is rounded"),
     };
     if is_within_years(nanos) { Ok(nanos) } else { Err("out_of_range") }
 }
