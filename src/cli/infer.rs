@@ -44,6 +44,9 @@ pub struct InferArgs {
     /// Where in a message the records are [default: found]
     #[arg(long, value_name = "/POINTER")]
     records: Option<Pointer>,
+    /// Only messages that match, as in '/channel = "trade"'
+    #[arg(long, value_name = "/POINTER = SCALAR")]
+    messages: Option<String>,
     /// Only records that match, as in '/type = "trade"'
     #[arg(long, value_name = "/POINTER = SCALAR")]
     only: Option<String>,
@@ -76,6 +79,7 @@ pub fn run(args: &InferArgs, settings: &Settings) -> Result<()> {
         let wish = Wish {
             name: args.name.clone(),
             structs: args.structs,
+            messages: args.messages.clone(),
             only: args.only.clone(),
             records: args.records.clone(),
             symbol: args.symbol.clone(),

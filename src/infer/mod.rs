@@ -38,7 +38,9 @@ pub struct Wish {
     pub name: TableName,
     /// Objects are structs; else each of their fields is a column.
     pub structs: bool,
-    /// Only records that this matches are the table's: `POINTER = JSON-SCALAR`.
+    /// Only messages that this matches hold records of the table's: `POINTER = JSON-SCALAR`.
+    pub messages: Option<String>,
+    /// Only records that this matches are the table's, in the same form.
     pub only: Option<String>,
     /// Where the record, or the array of records, is in a message; else it is found.
     pub records: Option<Pointer>,
@@ -70,7 +72,7 @@ pub struct Tally {
 /// for is not in them.
 pub fn infer(messages: &[Vec<u8>], wish: &Wish) -> Result<Inferred> {
     let mut wish = wish.clone();
-    let readable = readable(messages)?;
+    let readable = readable(messages, wish.messages.as_deref())?;
     if wish.records.is_none() {
         let mut message = Shape::default();
         readable.iter().filter(|message| is_object(message)).for_each(|value| message.add(value));
@@ -82,7 +84,7 @@ pub fn infer(messages: &[Vec<u8>], wish: &Wish) -> Result<Inferred> {
     let mut record = Shape::default();
     records.iter().for_each(|sample| record.add(sample));
     if record.objects == 0 {
-        let what = match (&wish.only, at.is_root()) {
+        let what = match (wish.only.as_ref().or(wish.messages.as_ref()), at.is_root()) {
             (Some(_), _) => "no sample is a record that the condition matches",
             (None, false) => "no sample has a record there",
             (None, true) => "no sample is a record: a JSON object, or an array of them",
@@ -103,7 +105,7 @@ pub fn infer(messages: &[Vec<u8>], wish: &Wish) -> Result<Inferred> {
         let draft = plan.draft(&wish)?;
         // The records stand alone here, without what is around them.
         let mut alone = draft.ddl.clone();
-        alone.properties.retain(|property| property.key != "ticklake.records");
+        alone.properties.retain(|p| !["ticklake.records", "ticklake.messages"].contains(&p.key.as_str()));
         let tried = tally(&kept, &alone)?;
         if !plan.widen(&draft, &tried) {
             let tally = tally(messages, &draft.ddl)?;
@@ -133,14 +135,18 @@ fn set(messages: &[Vec<u8>]) -> RecordSet {
     set
 }
 
-/// The messages that the decoder can read.
-fn readable(messages: &[Vec<u8>]) -> Result<Vec<&RawValue>> {
-    let any = any_record(None)?;
+/// The messages that the decoder can read, and that a condition matches.
+fn readable<'a>(messages: &'a [Vec<u8>], only: Option<&str>) -> Result<Vec<&'a RawValue>> {
+    let any = any_record("ticklake.messages", only)?;
     let mut readable = Vec::new();
     for message in messages {
         let outcomes = trial(&any, &set(std::slice::from_ref(message)))?;
         // What is bad as a whole has one outcome; of an array's elements some may be good.
-        let is_bad = |outcome: &Outcome| matches!(outcome, Outcome::Rejected { reason, .. } if *reason != "not_an_object");
+        let is_bad = |outcome: &Outcome| match outcome {
+            Outcome::Rejected { reason, .. } => *reason != "not_an_object",
+            Outcome::Skipped => true,
+            Outcome::Row { .. } => false,
+        };
         if !outcomes.is_empty() && !outcomes.iter().all(is_bad) {
             readable.extend(serde_json::from_slice::<&RawValue>(trial::message(message)));
         }
@@ -148,13 +154,13 @@ fn readable(messages: &[Vec<u8>]) -> Result<Vec<&RawValue>> {
     Ok(readable)
 }
 
-/// A table that takes any record.
-fn any_record(only: Option<&str>) -> Result<Ddl> {
+/// A table that takes any record, or those of one condition.
+fn any_record(key: &str, only: Option<&str>) -> Result<Ddl> {
     let mut ddl = Ddl::parse(
         "CREATE EXTERNAL TABLE a.a (a string) PARTITIONED BY (d string) STORED AS PARQUET \
          TBLPROPERTIES ('ticklake.partition.d' = 'day(@timestamp)')",
     )?;
-    ddl.properties.extend(only.map(|only| property("ticklake.only", only)));
+    ddl.properties.extend(only.map(|only| property(key, only)));
     Ok(ddl)
 }
 
@@ -184,7 +190,7 @@ fn elements(value: &RawValue) -> Vec<&RawValue> {
 /// Those that a condition matches, as the decoder sees it.
 fn only<'a>(records: Vec<&'a RawValue>, only: Option<&str>) -> Result<Vec<&'a RawValue>> {
     let Some(only) = only else { return Ok(records) };
-    let ddl = any_record(Some(only))?;
+    let ddl = any_record("ticklake.only", Some(only))?;
     let each: Vec<Vec<u8>> = records.iter().map(|record| record.get().as_bytes().to_vec()).collect();
     let outcomes = trial(&ddl, &set(&each))?;
     let is_taken = |outcome: &Outcome| *outcome != Outcome::Skipped;
@@ -357,6 +363,7 @@ impl Plan {
                 "a message holds its records at {records}; what is around them is in no column"
             ));
         }
+        properties.extend(wish.messages.as_deref().map(|only| property("ticklake.messages", only)));
         properties.extend(wish.only.as_deref().map(|only| property("ticklake.only", only)));
         properties.extend(sources);
         properties.extend(sort.map(|column| property("ticklake.sort", column)));

@@ -323,12 +323,26 @@ impl Kind {
                     last_of_each(entries).map(|(key, tree)| Ok((Tree::Text(key.into()), tree?))).collect();
                 Ok(entries.map(Tree::Map))
             }
-            Self::Struct(fields) if !is_array => {
+            Self::Struct(fields) => {
                 if !spend(parts_left, fields.len()) {
                     cursor.skip(depth)?;
                     return Ok(Err(Reason::TooLarge));
                 }
                 let mut values = vec![(0, Ok(Tree::Null)); fields.len()];
+                if is_array {
+                    // Fields without names, in their order: `[price, quantity]`.
+                    cursor.elements(depth, |cursor, at, below| {
+                        match fields.get(at) {
+                            Some((_, field)) => values[at].1 = field.tree(cursor, below, parts_left)?,
+                            None => {
+                                cursor.skip(below)?;
+                            }
+                        }
+                        Ok(())
+                    })?;
+                    let trees: Result<Vec<Tree>, Reason> = values.into_iter().map(|(_, tree)| tree).collect();
+                    return Ok(trees.map(Tree::Struct));
+                }
                 cursor.members(depth, |cursor, name, below| {
                     let mut text = Vec::new();
                     unescape(name, &mut text)?;

@@ -71,6 +71,8 @@ pub(super) struct Decoder {
     envelope: Vec<(usize, Source)>,
     /// The slot of the `only` condition, which is true for rows.
     only: Option<usize>,
+    /// What a message must say somewhere, to hold records.
+    messages: Option<(Pointer, Kind)>,
     records: Pointer,
     row: Row,
     /// How many more parts the message's nested values may have.
@@ -192,6 +194,7 @@ impl Decoder {
             whole: Vec::new(),
             envelope: Vec::new(),
             only: None,
+            messages: spec.messages.as_ref().map(|m| (m.pointer.clone(), Kind::Only(m.value.clone()))),
             records: spec.records.clone(),
             row: Row::default(),
             parts_left: 0,
@@ -320,7 +323,7 @@ impl Decoder {
         }
         let envelope = Envelope { topic, partition, record };
         self.parts_left = MESSAGE_PARTS_MAX;
-        if self.records.is_root() && cursor.peek() == Some(b'{') {
+        if self.records.is_root() && self.messages.is_none() && cursor.peek() == Some(b'{') {
             // The common case: the message is the record, and it is read once.
             let parsed = self.record(&envelope, &mut cursor).and_then(|()| cursor.end());
             return sink(match parsed {
@@ -364,11 +367,20 @@ impl Decoder {
     fn elements<'a>(&self, message: &'a [u8], most: usize) -> Result<Elements<'a>, Reason> {
         let mut cursor = Cursor::new(message);
         cursor.space();
+        let start = cursor;
         let found = find(&mut cursor, self.records.tokens(), 0)?;
         cursor.end()?;
+        let mut texts = Vec::new();
+        if let Some((pointer, is_ours)) = &self.messages {
+            let said = find(&mut start.clone(), pointer.tokens(), 0)?;
+            let mut landing = Landing { text: &mut Vec::new(), parts_left: &mut 0 };
+            let said = said.map(|text| is_ours.read(&mut Cursor::new(text), 0, &mut landing)).transpose()?;
+            if said != Some(Value::Bool(true)) {
+                return Ok(Elements { texts, in_array: false });
+            }
+        }
         let text = found.ok_or(Reason::NoRecords)?;
         let mut cursor = Cursor::new(text);
-        let mut texts = Vec::new();
         match cursor.shape()? {
             Shape::Null => {}
             Shape::Array => {

@@ -33,6 +33,8 @@ pub struct Spec {
     pub timezone: Tz,
     /// Where in a message the record, or the array of records, is.
     pub records: Pointer,
+    /// Which messages hold records; the others are skipped whole.
+    pub messages: Option<Only>,
     /// Which records are rows; the others are skipped.
     pub only: Option<Only>,
     /// Indices into `columns`: the order of the rows in a file, all ascending, nulls first.
@@ -172,8 +174,10 @@ impl Spec {
             self.timezone.name(),
             json(&self.records.to_string())
         );
-        if let Some(only) = &self.only {
-            text.push_str(&format!("only {} = {}\n", json(&only.pointer.to_string()), only.value));
+        for (what, only) in [("messages", &self.messages), ("only", &self.only)] {
+            if let Some(only) = only {
+                text.push_str(&format!("{what} {} = {}\n", json(&only.pointer.to_string()), only.value));
+            }
         }
         text.push_str(match self.null_partition {
             NullPartition::Default => "null_partition default\n",

@@ -332,8 +332,19 @@ fn values_of_each_type() {
                 (r#"{"A":1}"#, r#"{"a":1,"b":null}"#),
                 (r#"{"A":1,"a":2,"A":3}"#, r#"{"a":2,"b":null}"#),
                 (r#"{"a":"x"}"#, "not_a_number"),
-                ("[]", "wrong_type"),
+                ("[]", r#"{"a":null,"b":null}"#),
+                (r#"["7",["x"],"and more"]"#, r#"{"a":7,"b":["x"]}"#),
+                (r#"[null,null]"#, r#"{"a":null,"b":null}"#),
+                (r#"["x"]"#, "not_a_number"),
+                ("7", "wrong_type"),
             ],
+        ),
+        (
+            "array<struct<price:decimal(18,8),qty:decimal(18,8)>>",
+            &[(
+                r#"[["231.10","5"],{"price":231.2,"qty":7}]"#,
+                r#"[{"price":231.1,"qty":5.0},{"price":231.2,"qty":7.0}]"#,
+            )],
         ),
     ] {
         let ddl = table(column_type, "");

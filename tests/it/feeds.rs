@@ -106,3 +106,18 @@ fn polygon_trades() {
 fn coinbase_ticker() {
     check("coinbase_ticker", 3);
 }
+
+#[test]
+fn kraken_trades() {
+    check("kraken_trades", 3);
+}
+
+#[test]
+fn finnhub_trades() {
+    check("finnhub_trades", 2);
+}
+
+#[test]
+fn binance_depth() {
+    check("binance_depth", 1);
+}

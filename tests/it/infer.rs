@@ -5,7 +5,7 @@ use ticklake::table::Ddl;
 
 fn wish() -> Wish {
     let name = "market.feed".parse().unwrap();
-    Wish { name, structs: false, only: None, records: None, symbol: None, time: None }
+    Wish { name, structs: false, messages: None, only: None, records: None, symbol: None, time: None }
 }
 
 fn messages(lines: &[&str]) -> Vec<Vec<u8>> {
@@ -134,6 +134,10 @@ fn records_within_a_message_are_found() {
     assert_eq!(ddl.property("ticklake.records"), Some("/data"));
     assert_eq!((tally.messages, tally.rows), (3, 2));
     assert_eq!(tally.rejected.keys().map(|(reason, _)| *reason).collect::<Vec<_>>(), ["no_records"]);
+    let trades = Wish { messages: Some("/channel = \"trade\"".into()), ..wish() };
+    let Inferred { ddl, tally, .. } = infer(&messages(&[kraken, pong, kraken]), &trades).unwrap();
+    assert_eq!(ddl.property("ticklake.messages"), Some("/channel = \"trade\""));
+    assert_eq!((tally.rows, tally.skipped, tally.rejected.len()), (2, 1, 0));
 
     let array = r#"[{"symbol":"A","ts":1732300800123},{"symbol":"B","ts":1732300800124}]"#;
     let Inferred { ddl, tally, .. } = inferred(&[array]);
@@ -185,7 +189,32 @@ fn comments_say_what_was_seen() {
     assert_eq!(comment("side"), "no value was seen");
 }
 
-/// What is traded in the ready DDLs' own feeds is found without them.
+/// What the ready DDLs say of their feeds is found without them.
+#[test]
+fn the_feeds_of_the_ready_ddls_are_tables() {
+    for (feed, symbol, day, records) in [
+        ("binance_trades", "/s", "day(t_2)", None),
+        ("binance_depth", "/s", "day(e_2)", None),
+        ("binance_combined_trades", "/data/s", "day(data_t_2)", None),
+        ("coinbase_ticker", "/product_id", "day(time)", None),
+        ("kraken_trades", "/symbol", "day(timestamp)", Some("/data")),
+        ("finnhub_trades", "/s", "day(t)", Some("/data")),
+    ] {
+        let file = format!("{}/tests/it/feeds/{feed}.ndjson", env!("CARGO_MANIFEST_DIR"));
+        let text = std::fs::read_to_string(file).unwrap();
+        let Inferred { ddl, tally, .. } = inferred(&text.lines().collect::<Vec<_>>());
+        assert_eq!(
+            ddl.property("ticklake.partition.symbol"),
+            Some(&*format!("identity({symbol})")),
+            "{feed}"
+        );
+        assert_eq!(ddl.property("ticklake.partition.date"), Some(day), "{feed}");
+        assert_eq!(ddl.property("ticklake.records"), records, "{feed}");
+        let other = tally.rejected.keys().filter(|(reason, _)| *reason != "no_records").count();
+        assert_eq!(other, 0, "{feed}: {tally:?}");
+    }
+}
+
 #[test]
 fn the_reference_file_is_a_table() {
     let file = concat!(env!("CARGO_MANIFEST_DIR"), "/schemas/samples/indexProcessed.csv");

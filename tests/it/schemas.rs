@@ -34,9 +34,12 @@ fn every_schema_is_a_table_of_its_files_name_with_a_spec() {
         [
             "alpaca_trades",
             "binance_combined_trades",
+            "binance_depth",
             "binance_trades",
             "coinbase_ticker",
+            "finnhub_trades",
             "indices",
+            "kraken_trades",
             "polygon_trades",
             "ticks"
         ]

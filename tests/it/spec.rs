@@ -145,7 +145,7 @@ fn a_wrong_property_is_refused_with_its_line_and_the_fix() {
         ("'ticklake.source.pirce' = '/p'", "did you mean 'ticklake.source.price'?"),
         (
             "'ticklake.compaction' = 'on'",
-            "no such key; known are ticklake. followed by partition.NAME, source.COLUMN, format.COLUMN, timezone, records, only, sort, null_partition",
+            "no such key; known are ticklake. followed by partition.NAME, source.COLUMN, format.COLUMN, timezone, records, messages, only, sort, null_partition",
         ),
         (
             "'ticklake.source.volume_of_day' = '/v'",
@@ -362,7 +362,8 @@ fn a_ddl_out_of_a_catalog_has_no_lines_to_name() {
 #[test]
 fn the_canonical_text_is_what_decides_fate() {
     let spec = spec(
-        "'ticklake.only' = '/T = \"t\"', 'ticklake.source.raw' = '@headers.a\\nb', 'ticklake.format.ts_ns' = 'epoch_ms',
+        "'ticklake.only' = '/T = \"t\"', 'ticklake.messages' = '/channel = \"trade\"',
+         'ticklake.source.raw' = '@headers.a\\nb', 'ticklake.format.ts_ns' = 'epoch_ms',
          'ticklake.timezone' = 'Europe/London', 'ticklake.source.price' = '/p 1', 'ticklake.source.sym' = '@key'",
     );
     assert_eq!(
@@ -370,6 +371,7 @@ fn the_canonical_text_is_what_decides_fate() {
         "ticklake spec 1\n\
          timezone Europe/London\n\
          records \"\"\n\
+         messages \"/channel\" = \"trade\"\n\
          only \"/T\" = \"t\"\n\
          null_partition default\n\
          partition date day column ts\n\

@@ -14,7 +14,7 @@ use crate::table::pointer::Pointer;
 const PREFIX: &str = "ticklake.";
 const COMPRESSION: &str = "parquet.compression";
 /// Keys of the table, after the prefix.
-const TABLE_KEYS: [&str; 5] = ["timezone", "records", "only", "sort", "null_partition"];
+const TABLE_KEYS: [&str; 6] = ["timezone", "records", "messages", "only", "sort", "null_partition"];
 /// What a date looks like unless its format says otherwise.
 const DATE_PATTERN: &str = "%Y-%m-%d";
 
@@ -33,6 +33,7 @@ pub(super) fn spec(ddl: &Ddl) -> Result<Spec> {
         partitions,
         timezone: keys.value("timezone", syntax::timezone)?.unwrap_or(chrono_tz::Tz::UTC),
         records: keys.value("records", syntax::pointer)?.unwrap_or_else(Pointer::default),
+        messages: keys.value("messages", syntax::only)?,
         only: keys.value("only", syntax::only)?,
         sort: keys.value("sort", |text| sort(text, ddl))?.unwrap_or_default(),
         null_partition: keys

@@ -194,7 +194,7 @@ fn says_where(error: &str) -> bool {
 
 /// Properties of ours, nearly: the keys, and values of their grammars and beyond.
 fn properties() -> impl Strategy<Value = String> {
-    let key = "ticklake[.](partition[.](a|b|date|symbol)|source[.](a|b|date)|format[.](a|b|date)|timezone|records|only|sort|null_partition|Sort|[a-z.]{0,8})|parquet.compression|x";
+    let key = "ticklake[.](partition[.](a|b|date|symbol)|source[.](a|b|date)|format[.](a|b|date)|timezone|records|messages|only|sort|null_partition|Sort|[a-z.]{0,8})|parquet.compression|x";
     let value = prop_oneof![
         2 => "(identity|day|hour|year|month| day|Day|bucket)[(](a|b|/s|/x~1|/~2|@key|@timestamp|@headers[.]x|@|)[)]?",
         2 => "(/|~|~0|~1|[a-z]| |=|\"t\"|1|null|true|[|]|e400){0,8}",

@@ -101,6 +101,7 @@ fn tables() -> impl Strategy<Value = Ddl> {
     let rest = (
         property("records", &["/data", "/x/0", "/data/c"]),
         property("only", &["/T = \"t\"", "/T = 1", "/T = null", "/T = true", "/x/0 = 1.50", " = 7"]),
+        property("messages", &["/T = \"t\"", "/data/T = null", "/0/T = 1", " = 7"]),
         property("null_partition", &["reject"]),
         property("timezone", &["America/New_York", "Pacific/Kiritimati", "Africa/Monrovia"]),
     );

@@ -44,7 +44,7 @@ fn messages() -> impl Strategy<Value = Vec<Json>> {
 
 fn wish(structs: bool) -> Wish {
     let name = "m.t".parse().expect("a name");
-    Wish { name, structs, only: None, records: None, symbol: None, time: None }
+    Wish { name, structs, messages: None, only: None, records: None, symbol: None, time: None }
 }
 
 proptest! {

@@ -58,6 +58,11 @@ pub fn fates(spec: &Spec, around: &Around<'_>, message: Option<&[u8]>) -> Vec<Fa
     if node.depth() > DEPTH_MAX {
         return vec![rejected("too_deep")];
     }
+    if let Some(messages) = &spec.messages
+        && !node.at(messages.pointer.tokens()).is_some_and(|node| node.is(&messages.value))
+    {
+        return vec![Fate::Skipped];
+    }
     match node.at(spec.records.tokens()) {
         None if spec.only.is_some() => vec![Fate::Skipped],
         None => vec![rejected("no_records")],
@@ -247,6 +252,14 @@ fn convert(kind @ (column_type, _): Kind<'_>, node: &Node<'_>) -> Result<Cell, &
         }
         (ColumnType::Struct(fields), Value::Object(_)) => {
             let values = fields.iter().map(|field| match node.field(&field.name) {
+                Some(node) => inner(&field.field_type, node),
+                None => Ok(Cell::Null),
+            });
+            values.collect::<Result<_, _>>().map(Cell::Struct)
+        }
+        (ColumnType::Struct(fields), Value::Array(nodes)) => {
+            let nodes = nodes.iter().map(Some).chain(std::iter::repeat(None));
+            let values = fields.iter().zip(nodes).map(|(field, node)| match node {
                 Some(node) => inner(&field.field_type, node),
                 None => Ok(Cell::Null),
             });
