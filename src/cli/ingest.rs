@@ -69,6 +69,9 @@ pub struct IngestArgs {
     /// Consumers of the group in this process, each with a thread of its own [default: 1]
     #[arg(long, value_name = "N")]
     workers: Option<String>,
+    /// End the job where more than this share of 10,000 records is rejected [default: 1, go on whatever is rejected]
+    #[arg(long, value_name = "0…1")]
+    rejected_max_ratio: Option<String>,
     /// Do not wait for the disk: a power cut may tear a file
     #[arg(long)]
     no_fsync: bool,
@@ -105,6 +108,7 @@ impl IngestArgs {
             setting("--memory", "ingest.memory", &self.memory),
             setting("--writes", "ingest.writes", &self.writes),
             setting("--workers", "ingest.workers", &self.workers),
+            setting("--rejected-max-ratio", "ingest.rejected_max_ratio", &self.rejected_max_ratio),
             setting("--metrics", "ingest.metrics", &self.metrics),
             no_fsync,
         ]

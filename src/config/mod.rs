@@ -107,7 +107,7 @@ pub struct S3 {
 }
 
 /// One ingestion job. `topics` and `table` have no default: a flag or a layer gives them.
-#[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize)]
+#[derive(Clone, Debug, PartialEq, Deserialize, Serialize)]
 #[serde(deny_unknown_fields)]
 pub struct Ingest {
     #[serde(with = "values::names")]
@@ -148,6 +148,11 @@ pub struct Ingest {
     pub drain_deadline: Duration,
     #[serde(with = "values::duration")]
     pub catalog_ttl: Duration,
+    /// The share of records that may be rejected, of so many one after another.
+    #[serde(with = "values::amount")]
+    pub rejected_max_ratio: f64,
+    #[serde(with = "values::number")]
+    pub rejected_window: u64,
     /// `HOST:PORT` where `/metrics` and `/healthz` are served.
     #[serde(with = "values::optional")]
     pub metrics: Option<String>,
@@ -233,6 +238,8 @@ impl Ingest {
             commit_interval: self.commit_interval,
             drain_deadline: self.drain_deadline,
             catalog_ttl: self.catalog_ttl,
+            rejected_window: self.rejected_window,
+            rejected_max_ratio: self.rejected_max_ratio,
         }
     }
 }
@@ -271,6 +278,8 @@ impl Default for Ingest {
             commit_interval: limits.commit_interval,
             drain_deadline: limits.drain_deadline,
             catalog_ttl: limits.catalog_ttl,
+            rejected_max_ratio: limits.rejected_max_ratio,
+            rejected_window: limits.rejected_window,
             metrics: None,
         }
     }

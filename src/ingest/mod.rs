@@ -23,6 +23,7 @@ mod encoders;
 mod flight;
 mod footer;
 mod frontier;
+mod guard;
 mod json;
 mod number;
 mod origin;
@@ -141,7 +142,7 @@ pub enum Lost {
 }
 
 /// Every limit of a job.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Limits {
     /// A buffer is sealed at so many rows,
     pub flush_rows: usize,
@@ -162,6 +163,9 @@ pub struct Limits {
     pub drain_deadline: Duration,
     /// What is known of the catalog expires after this.
     pub catalog_ttl: Duration,
+    /// Of so many records one after another, at most this share may be rejected, or the job ends: 0 to 1.
+    pub rejected_window: u64,
+    pub rejected_max_ratio: f64,
 }
 
 impl Limits {
@@ -187,6 +191,7 @@ impl Limits {
             ("memory", self.memory_bytes),
             ("files written at once", self.writes),
             ("workers", self.workers),
+            ("rejected records' window", self.rejected_window as usize),
         ];
         if let Some((name, _)) = limits.iter().find(|(_, limit)| *limit == 0) {
             return Err(Error::usage(format!("the limit of {name} is 0: give at least 1")));
@@ -207,6 +212,10 @@ impl Limits {
                 source::REPLY.as_secs()
             ))
             .with("given", format_args!("{} s", self.drain_deadline.as_secs())));
+        }
+        if !(0.0..=1.0).contains(&self.rejected_max_ratio) {
+            return Err(Error::usage("the share of records that may be rejected is from 0 to 1")
+                .with("given", self.rejected_max_ratio));
         }
         if self.flush_bytes > FLUSH_BYTES_MAX {
             return Err(Error::usage(
@@ -230,6 +239,8 @@ impl Default for Limits {
             commit_interval: Duration::from_secs(5),
             drain_deadline: Duration::from_secs(30),
             catalog_ttl: Duration::from_secs(3600),
+            rejected_window: 10_000,
+            rejected_max_ratio: 1.0,
         }
     }
 }

@@ -22,6 +22,7 @@ use super::Limits;
 use super::buffer::{ChainId, SealCause, Side};
 use super::flight::{Flight, Flights, SealedAt};
 use super::frontier::Frontier;
+use super::guard::Guard;
 use super::origin::Origin;
 use super::place::Placer;
 use super::progress::{Meter, Progress};
@@ -70,6 +71,7 @@ pub(super) struct Plan {
 pub(super) struct Pipeline {
     plan: Plan,
     placer: Placer,
+    guard: Guard,
     sources: BTreeMap<TopicPartition, SourceState>,
     /// Numbers sources in the buffers' keys.
     numbers: HashMap<TopicPartition, u32>,
@@ -147,6 +149,7 @@ impl Pipeline {
                 plan.meter.clone(),
             ),
             registry: Registry::new(plan.limits.catalog_ttl, plan.shared.known.clone()),
+            guard: Guard::new(plan.limits.rejected_max_ratio, plan.limits.rejected_window),
             plan,
             placer,
             sources: BTreeMap::new(),
@@ -309,6 +312,7 @@ impl Pipeline {
             self.progress.record_bytes += record.bytes() as u64;
             self.placer.place(&set.source, state.number, &record, &mut state.frontier, now);
             state.high = state.high.max(record.offset + 1);
+            self.guard.look(&self.placer.shelves.counts)?;
             if !self.placer.shelves.full.is_empty() {
                 // Sealed before the next record, so that `end` is exact and no record is cut in two.
                 full.append(&mut self.placer.shelves.full);

@@ -139,6 +139,34 @@ async fn a_changed_ddl_is_refused_also_where_the_offsets_are_lost() {
     assert_eq!((again.records, again.already_there, again.files), (10, 10, 0));
 }
 
+/// A feed that breaks ends the job that says so; what was read is read again, and each record is somewhere once.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_feed_that_breaks_ends_the_job_in_time() {
+    let lake = Lake::new(1);
+    let good = |seq| tick("AAPL", seq, "1.5");
+    lake.send((0..500).map(good)).await;
+    lake.send((500..800).map(|seq| tick("AAPL", seq, "\"soon\""))).await;
+    let mut careful = lake.job();
+    careful.limits.rejected_window = 100;
+    careful.limits.rejected_max_ratio = 0.5;
+    let error = end_of(careful).await.unwrap_err().to_string();
+    assert!(error.contains("too many records are rejected"), "{error}");
+    assert!(error.contains("most of them: not_a_number"), "{error}");
+
+    let all = run(lake.job()).await;
+    assert_eq!((all.records, all.rejected), (800, 300));
+    let counts = "SELECT count(*), count(DISTINCT seq) FROM market.ticks";
+    assert_eq!(lake.sql(counts).await, ["500,500"]);
+    assert_eq!(
+        lake.sql("SELECT count(*), count(DISTINCT \"offset\") FROM market.ticks_rejected").await,
+        ["300,300"]
+    );
+
+    let mut nonsense = lake.job();
+    nonsense.limits.rejected_max_ratio = 1.5;
+    assert!(end_of(nonsense).await.unwrap_err().to_string().contains("from 0 to 1"));
+}
+
 /// A committed offset is for the files it was committed for: where they are gone, everything is read again.
 #[tokio::test(flavor = "multi_thread")]
 async fn an_emptied_lake_is_filled_again() {
