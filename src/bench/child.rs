@@ -8,15 +8,17 @@ use serde::Deserialize;
 use tokio::process::{Child, Command};
 use tokio::time::{Instant, sleep};
 
+use super::Plan;
 use super::cannot;
 use super::machine::Machine;
 use super::part::{Part, PartDone};
 use super::report::{Outcome, Run};
 use super::sweep::{self, Setting};
 use super::usage::{Usage, resident_bytes};
-use super::{Plan, price};
+use crate::catalog::CALL_DOLLARS;
 use crate::error::{Error, Kind, Result};
 use crate::kafka::Connection;
+use crate::store::PUT_DOLLARS;
 use crate::table::Ddl;
 
 /// Memory is looked at so often, and so many of the looks are in the report.
@@ -208,7 +210,7 @@ impl Run {
             seconds,
             cpu_seconds,
             peak_bytes: usage.peak_bytes,
-            dollars: done.puts as f64 * price::PUT + done.catalog_calls as f64 * price::CATALOG_CALL,
+            dollars: done.puts as f64 * PUT_DOLLARS + done.catalog_calls as f64 * CALL_DOLLARS,
             memory: Vec::new(),
             latency: None,
         }

@@ -16,7 +16,6 @@ mod latency;
 mod machine;
 mod part;
 mod plot;
-mod price;
 mod report;
 mod sweep;
 mod usage;

@@ -15,6 +15,10 @@ pub use local::LocalCatalog;
 use crate::error::{Error, Kind, Result};
 use crate::table::{Ddl, TableName};
 
+/// What a request to Glue's catalog costs in us-east-1 beyond the first million of a month, in US dollars: 1 a million, in
+/// November 2026 (aws.amazon.com/glue/pricing).
+pub const CALL_DOLLARS: f64 = 1.0 / 1_000_000.0;
+
 /// One partition of a table.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Partition {

@@ -14,7 +14,7 @@ use super::{block_on, connection, signals};
 use crate::config::Settings;
 use crate::error::{Error, Kind, Result};
 use crate::infer::{Inferred, Tally, Wish, infer};
-use crate::kafka::{Connection, Reader, TopicPartition};
+use crate::kafka::{Connection, Reader};
 use crate::produce;
 use crate::table::TableName;
 use crate::table::pointer::Pointer;
@@ -180,43 +180,19 @@ fn messages(bytes: &[u8], count: usize) -> Vec<Vec<u8>> {
     values.into_iter().take(count).map(|value| value.get().as_bytes().to_vec()).collect()
 }
 
-/// The newest records, from all partitions the same number as far as they have them.
+/// The newest messages.
 fn of_topic(connection: &Connection, topic: &str, count: usize) -> Result<Vec<Vec<u8>>> {
     let reader = Reader::new(connection, GROUP)?;
     let found = reader.topic(topic)?.ok_or_else(|| {
         Error::new(Kind::Kafka, "the topic is not there: check its name").with("topic", topic)
     })?;
-    let mut kept = Vec::new();
-    for partition in &found.partitions {
-        kept.push((*partition, reader.watermarks(&TopicPartition::new(topic, *partition))?));
-    }
-    let mut by_partition = std::collections::BTreeMap::<i32, Vec<Vec<u8>>>::new();
-    let ranges: Vec<_> = shares(&kept, count);
-    reader.read(topic, &ranges, |set| {
-        let records = by_partition.entry(set.source.partition).or_default();
-        records.extend(set.iter().map(|record| record.value.unwrap_or_default().to_vec()));
-        Ok(())
-    })?;
-    let messages: Vec<_> = by_partition.into_values().flatten().collect();
+    let newest = reader.newest(topic, &found.partitions, count)?;
+    let records = newest.iter().flat_map(|set| set.iter());
+    let messages: Vec<_> = records.map(|record| record.value.unwrap_or_default().to_vec()).collect();
     if messages.is_empty() {
         return Err(Error::new(Kind::Kafka, "the topic holds no records").with("topic", topic));
     }
     Ok(messages)
-}
-
-/// The last offsets of partitions, `count` in all: what some lack, others give.
-fn shares(partitions: &[(i32, (i64, i64))], count: usize) -> Vec<(i32, std::ops::Range<i64>)> {
-    let mut by_length: Vec<_> = partitions.to_vec();
-    by_length.sort_by_key(|(_, (low, high))| high - low);
-    let mut left = count as i64;
-    let mut ranges = Vec::new();
-    for (at, (partition, (low, high))) in by_length.iter().enumerate() {
-        let others = (by_length.len() - at) as i64;
-        let share = (high - low).min((left + others - 1) / others);
-        ranges.push((*partition, high - share..*high));
-        left -= share;
-    }
-    ranges
 }
 
 #[cfg(test)]
@@ -237,15 +213,5 @@ mod tests {
         assert_eq!(of("{\"a\":1}"), ["{\"a\":1}"]);
         assert_eq!(of("nothing"), ["nothing"]);
         assert!(of("").is_empty());
-    }
-
-    #[test]
-    fn shares_are_the_newest_and_as_many_as_are_asked_for() {
-        assert_eq!(
-            shares(&[(0, (0, 100)), (1, (5, 8)), (2, (0, 100))], 13),
-            [(1, 5..8), (0, 95..100), (2, 95..100)]
-        );
-        assert_eq!(shares(&[(0, (0, 2)), (1, (0, 0))], 10), [(1, 0..0), (0, 0..2)]);
-        assert_eq!(shares(&[(0, (0, 9)), (1, (0, 9))], 1), [(0, 8..9), (1, 9..9)]);
     }
 }

@@ -26,6 +26,19 @@ const LOG_INTERVAL: Duration = Duration::from_secs(30);
 
 #[derive(Debug, Args)]
 pub struct IngestArgs {
+    #[command(flatten)]
+    job: JobArgs,
+    /// Stop at the end of the topics as they are now
+    #[arg(long)]
+    until_end: bool,
+    /// The summary at the end: text on stderr, or JSON on stdout
+    #[arg(long, value_enum, default_value_t = Summary::Text, value_name = "FORMAT")]
+    summary: Summary,
+}
+
+/// What a job is: all of it can be set in a file too.
+#[derive(Debug, Args)]
+pub struct JobArgs {
     /// A topic to read; may be given more than once
     #[arg(long, value_name = "TOPIC")]
     topic: Vec<String>,
@@ -48,9 +61,6 @@ pub struct IngestArgs {
     /// Begins new chains of files for topics made anew under their old names [default: 0]
     #[arg(long, value_name = "N")]
     source_epoch: Option<String>,
-    /// Stop at the end of the topics as they are now
-    #[arg(long)]
-    until_end: bool,
     /// Write a partition's rows to a file at so many rows [default: 1000000]
     #[arg(long, value_name = "N")]
     flush_rows: Option<String>,
@@ -78,9 +88,6 @@ pub struct IngestArgs {
     /// Serve Prometheus' /metrics, and /healthz, at this address; port 0 takes a free one
     #[arg(long, value_name = "HOST:PORT")]
     metrics: Option<String>,
-    /// The summary at the end: text on stderr, or JSON on stdout
-    #[arg(long, value_enum, default_value_t = Summary::Text, value_name = "FORMAT")]
-    summary: Summary,
 }
 
 #[derive(Clone, Copy, Debug, ValueEnum)]
@@ -90,7 +97,13 @@ enum Summary {
 }
 
 impl IngestArgs {
-    /// Those that are settings.
+    pub fn flags(&self) -> Vec<Flag> {
+        self.job.flags()
+    }
+}
+
+impl JobArgs {
+    /// The settings that were given.
     pub fn flags(&self) -> Vec<Flag> {
         let topics = (!self.topic.is_empty()).then(|| self.topic.join(","));
         let no_fsync = self.no_fsync.then(|| Flag::new("--no-fsync", "store.fsync", false));
@@ -121,7 +134,7 @@ impl IngestArgs {
 pub fn run(args: &IngestArgs, settings: &Settings, terminal: &Terminal) -> Result<()> {
     block_on(async {
         let stop = signals::stop_at_first()?;
-        let job = job(args, settings).await?;
+        let job = job(settings, args.until_end).await?;
         let (sender, receiver) = watch::channel(Progress::default());
         if let Some(address) = &settings.ingest.metrics {
             let name = JobName { table: job.ddl.name.to_string(), group: job.group.clone() };
@@ -140,7 +153,8 @@ pub fn run(args: &IngestArgs, settings: &Settings, terminal: &Terminal) -> Resul
     })
 }
 
-async fn job(args: &IngestArgs, settings: &Settings) -> Result<Job> {
+/// What the settings say of a job; an error of kind `Usage` where they do not say enough.
+pub async fn job(settings: &Settings, until_end: bool) -> Result<Job> {
     let ours = &settings.ingest;
     let missing = |what: &str| Error::usage(what);
     let table = ours.table.as_deref().ok_or_else(|| {
@@ -162,7 +176,7 @@ async fn job(args: &IngestArgs, settings: &Settings) -> Result<Job> {
         catalog,
         from: ours.from,
         lost: ours.lost_records,
-        until_end: args.until_end,
+        until_end,
         source_epoch: ours.source_epoch,
         limits: ours.limits(),
     })

@@ -5,6 +5,7 @@
 //! query, which file) stays an argument. Results go to stdout, all else to stderr.
 
 mod bench;
+mod check;
 mod config;
 mod demo;
 mod infer;
@@ -78,6 +79,8 @@ enum Command {
     Demo(demo::DemoArgs),
     /// Send JSON ticks to a topic, from a file or simulated
     Produce(produce::ProduceArgs),
+    /// Look at everything that a job needs before it starts: topic, records, store, catalog, what a day of it costs
+    Check(Box<check::CheckArgs>),
     /// Write a topic's records into a table: the main job
     Ingest(ingest::IngestArgs),
     /// Run SQL over the tables of the catalog
@@ -100,6 +103,7 @@ impl Cli {
     fn config(&self) -> Result<Config> {
         let mut flags = self.globals.flags()?;
         match &self.command {
+            Command::Check(args) => flags.extend(args.flags()),
             Command::Ingest(args) => flags.extend(args.flags()),
             Command::Query(args) => flags.extend(args.engine.flags()),
             Command::Preview(args) => flags.extend(args.engine.flags()),
@@ -124,6 +128,7 @@ impl Command {
         match self {
             Self::Demo(args) => demo::run(args),
             Self::Produce(args) => produce::run(args, settings, &terminal),
+            Self::Check(args) => check::run(args, settings),
             Self::Ingest(args) => ingest::run(args, settings, &terminal),
             Self::Query(args) => query::run(args, settings, &terminal),
             Self::Preview(args) => query::preview(args, settings, &terminal),
@@ -134,11 +139,11 @@ impl Command {
         }
     }
 
-    /// Between the tables of a demonstration or a benchmark, logs of what goes well are in the way.
+    /// Between the lines of a demonstration, a benchmark or a check, logs of what goes well are in the way.
     fn log(&self, config: &Config) -> Log {
         let log = config.settings.log.clone();
         match self {
-            Self::Demo(_) | Self::Bench(_) if !config.is_set("log.level") => {
+            Self::Demo(_) | Self::Bench(_) | Self::Check(_) if !config.is_set("log.level") => {
                 Log { level: "warn".to_owned(), ..log }
             }
             _ => log,

@@ -127,6 +127,22 @@ impl Reader {
         read.and(given_up)
     }
 
+    /// The newest records of a topic's partitions, `count` in all as far as they hold so many: what some lack, others give.
+    pub fn newest(&self, topic: &str, partitions: &[i32], count: usize) -> Result<Vec<RecordSet>> {
+        let mut kept = Vec::new();
+        for partition in partitions {
+            kept.push((*partition, self.watermarks(&TopicPartition::new(topic, *partition))?));
+        }
+        let mut newest = Vec::new();
+        self.read(topic, &shares(kept, count), |set| {
+            newest.push(set);
+            Ok(())
+        })?;
+        // Partitions come as they come.
+        newest.sort_by_key(|set| (set.source.partition, set.iter().next().map(|record| record.offset)));
+        Ok(newest)
+    }
+
     fn drain(
         &self,
         intake: &Intake<Hearing>,
@@ -160,6 +176,20 @@ impl Reader {
         }
         Ok(())
     }
+}
+
+/// The last offsets of partitions, of which the low and the high watermark are given; `count` in all.
+fn shares(mut partitions: Vec<(i32, (i64, i64))>, count: usize) -> Vec<(i32, Range<i64>)> {
+    partitions.sort_by_key(|(_, (low, high))| high - low);
+    let mut left = count as i64;
+    let mut ranges = Vec::new();
+    for (at, (partition, (low, high))) in partitions.iter().enumerate() {
+        let others = (partitions.len() - at) as i64;
+        let share = (high - low).min((left + others - 1) / others);
+        ranges.push((*partition, high - share..*high));
+        left -= share;
+    }
+    ranges
 }
 
 /// How far a partition is read.
@@ -215,5 +245,21 @@ fn must_pass(e: KafkaError, topic: &str) -> Result<()> {
         )
         .with("topic", topic)),
         _ => Err(failed("a topic cannot be read", e).with("topic", topic)),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn shares_are_the_newest_and_as_many_as_are_asked_for() {
+        let of = |partitions: &[(i32, (i64, i64))], count| shares(partitions.to_vec(), count);
+        assert_eq!(
+            of(&[(0, (0, 100)), (1, (5, 8)), (2, (0, 100))], 13),
+            [(1, 5..8), (0, 95..100), (2, 95..100)]
+        );
+        assert_eq!(of(&[(0, (0, 2)), (1, (0, 0))], 10), [(1, 0..0), (0, 0..2)]);
+        assert_eq!(of(&[(0, (0, 9)), (1, (0, 9))], 1), [(0, 8..9), (1, 9..9)]);
     }
 }

@@ -32,6 +32,10 @@ use crate::error::{self, Error, Kind, Result};
 /// A target of logs, and what of it is left out unless the user asks for that target: each retry of a read.
 pub const LOGS: (&str, &[&str]) = ("object_store", &["object_store=warn"]);
 
+/// What a PUT, COPY, POST or LIST request of S3 Standard costs in us-east-1, in US dollars: 0.005 a thousand, in November 2026
+/// (aws.amazon.com/s3/pricing).
+pub const PUT_DOLLARS: f64 = 0.005 / 1_000.0;
+
 /// The stores of one process: each is opened once and shared.
 #[derive(Clone, Debug)]
 pub struct Stores {

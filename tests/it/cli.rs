@@ -85,10 +85,12 @@ fn setting(command: &mut Command, key: &str) -> (serde_json::Value, String) {
 fn help_names_the_commands_that_are_there_and_no_other() {
     let home = folder();
     let help = done(home.path(), &["--help"]);
-    for command in ["demo", "produce", "ingest", "query", "preview", "table", "verify", "bench", "config"] {
+    for command in
+        ["demo", "produce", "ingest", "query", "preview", "table", "verify", "check", "bench", "config"]
+    {
         assert!(help.contains(&format!("\n  {command} ")), "{command}: {help}");
     }
-    for later in ["replay", "compact", "check"] {
+    for later in ["replay", "compact"] {
         assert!(!help.contains(&format!("\n  {later} ")), "{later}: {help}");
     }
     assert!(done(home.path(), &["--version"]).starts_with("ticklake "));
@@ -639,4 +641,62 @@ fn a_ddl_is_inferred_from_a_topic_whose_group_does_not_notice() {
         assert_eq!(output.status.code(), Some(1), "{}", err(&output));
         assert!(err(&output).contains(said), "{}", err(&output));
     }
+}
+
+#[test]
+fn a_check_says_what_a_job_needs_before_it_starts() {
+    let cluster = ticklake::kafka::Cluster::start(&[("feed", 2), ("empty", 1)]).expect("a cluster");
+    let runtime = tokio::runtime::Runtime::new().expect("a runtime");
+    let tick = |seq: i64| {
+        let price = if seq % 10 == 0 { "\"soon\"" } else { "1.5" };
+        format!(r#"{{"symbol":"AAPL","ts":{},"price":{price}}}"#, crate::jobs::NOON + seq)
+    };
+    runtime.block_on(crate::jobs::send(&cluster, "feed", (0..100).map(tick)));
+    let brokers = cluster.connection().brokers;
+    let home = folder_with_table();
+    let check = |args: &[&str]| {
+        let all = [&["--brokers", &brokers, "check", "--table", "ticks.sql"], args].concat();
+        ticklake(home.path(), &all).output().expect("it starts")
+    };
+
+    let output = check(&["--topic", "feed"]);
+    assert_eq!(output.status.code(), Some(0), "{}{}", out(&output), err(&output));
+    let said = out(&output);
+    for line in [
+        "good  topic     feed: 2 partitions, 100 records",
+        "good  group     ticklake-market.ticks of feed: nothing is committed yet, 100 records to read",
+        "look  records   of the newest, 90 are rows, 0 are skipped, 10 are rejected",
+        "10 are not_a_number for column price",
+        "can be written, read and listed, and keeps what is there",
+        "good  catalog   market.ticks is there, with the DDL's columns",
+    ] {
+        assert!(said.contains(line), "{line}\n{said}");
+    }
+    // No group was joined, nothing was written but the probe.
+    let probe = home.path().join("lake/ticks/_ticklake/probe");
+    assert!(
+        probe.is_file() && fs::read_dir(home.path().join("lake/ticks")).expect("it is there").count() == 1
+    );
+
+    // One thing that is bad does not hide the next.
+    fs::write(home.path().join("file"), "no folder").expect("a file");
+    let other = DDL.replace("price decimal(18,4)", "price decimal(18,4), size bigint");
+    fs::write(home.path().join("ticks.sql"), other).expect("the DDL is written");
+    let output = check(&["--topic", "empty", "--topic", "nothing", "--location", "file/lake", "--json"]);
+    assert_eq!(output.status.code(), Some(1), "{}", err(&output));
+    let findings: Vec<serde_json::Value> = serde_json::from_str(out(&output)).expect("JSON");
+    let of = |what: &str, verdict: &str| {
+        findings.iter().filter(|f| f["what"] == what && f["verdict"] == verdict).count()
+    };
+    assert_eq!((of("topic", "good"), of("topic", "bad")), (1, 1), "{findings:?}");
+    assert_eq!(
+        (of("records", "doubtful"), of("store", "bad"), of("catalog", "bad")),
+        (1, 1, 1),
+        "{findings:?}"
+    );
+    assert!(out(&output).contains("the DDL alone has size bigint"), "{}", out(&output));
+    assert!(err(&output).contains("the job cannot run as it is"), "{}", err(&output));
+
+    let output = check(&[]);
+    assert_eq!(output.status.code(), Some(2), "{}", err(&output));
 }

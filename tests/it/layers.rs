@@ -7,7 +7,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// A room of src/, what it may `use crate::…`, beside itself and `error`.
-const ROOMS: [(&str, &[&str]); 16] = [
+const ROOMS: [(&str, &[&str]); 17] = [
     ("error", &[]),
     ("aws", &[]),
     ("table", &[]),
@@ -17,6 +17,7 @@ const ROOMS: [(&str, &[&str]); 16] = [
     ("ingest", &["table", "kafka", "store", "catalog"]),
     ("verify", &["table", "kafka", "store", "catalog", "ingest"]),
     ("infer", &["table", "kafka", "ingest"]),
+    ("check", &["table", "kafka", "store", "catalog", "ingest"]),
     ("metrics", &["ingest"]),
     ("produce", &["table", "kafka"]),
     ("query", &["aws", "table", "store", "catalog"]),
@@ -27,7 +28,7 @@ const ROOMS: [(&str, &[&str]); 16] = [
         "cli",
         &[
             "aws", "table", "kafka", "store", "catalog", "ingest", "verify", "metrics", "produce", "query",
-            "demo", "bench", "config", "infer",
+            "demo", "bench", "config", "infer", "check",
         ],
     ),
 ];

@@ -1,0 +1,283 @@
+//! Everything that a job needs, looked at before it starts: a line each, good or bad, with what to do.
+//!
+//! ```text
+//! topics ─▶ group ─▶ the newest records, decoded ─▶ store ─▶ catalog ─▶ what a day of it would come to
+//! ```
+//!
+//! Nothing of a job is done: no group is joined, no offset committed, no row written. The store gets what a job's start gives it
+//! too, one small object under `_ticklake/` that asks whether objects are overwritten.
+
+mod estimate;
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use serde::Serialize;
+
+use self::estimate::Estimate;
+use crate::catalog::Catalog;
+use crate::error::{Result, chain};
+use crate::ingest::Limits;
+use crate::ingest::trial::{Outcome, trial};
+use crate::kafka::{Connection, Reader, ReaderTopic, RecordSet, TopicPartition};
+use crate::store::Stores;
+use crate::table::{Ddl, Spec};
+
+/// A job, as it would be started.
+pub struct Plan {
+    pub connection: Connection,
+    pub topics: Vec<String>,
+    pub group: String,
+    pub ddl: Ddl,
+    /// Above the DDL's own.
+    pub location: Option<String>,
+    pub stores: Stores,
+    pub catalog: Arc<dyn Catalog>,
+    pub limits: Limits,
+    /// So many of a topic's newest records are decoded.
+    pub sample: usize,
+}
+
+/// What was found about one thing.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Finding {
+    /// What was looked at: `topic`, `group`, `records`, `store`, `catalog`, `estimate`.
+    pub what: &'static str,
+    pub verdict: Verdict,
+    pub said: String,
+    /// What to do, where it is not good.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub fix: Option<String>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Verdict {
+    Good,
+    /// The job would run; the user may not want what it does.
+    Doubtful,
+    /// The job would end, or do nothing.
+    Bad,
+}
+
+impl Finding {
+    fn good(what: &'static str, said: impl Into<String>) -> Self {
+        Self { what, verdict: Verdict::Good, said: said.into(), fix: None }
+    }
+
+    fn doubtful(what: &'static str, said: impl Into<String>, fix: impl Into<String>) -> Self {
+        Self { what, verdict: Verdict::Doubtful, said: said.into(), fix: Some(fix.into()) }
+    }
+
+    fn bad(what: &'static str, said: impl Into<String>, fix: impl Into<String>) -> Self {
+        Self { what, verdict: Verdict::Bad, said: said.into(), fix: Some(fix.into()) }
+    }
+
+    /// An error's own words say what to do.
+    fn failed(what: &'static str, e: &crate::Error) -> Self {
+        Self { what, verdict: Verdict::Bad, said: chain(e), fix: None }
+    }
+}
+
+/// Looks at all of it; what one thing lacks does not keep it from the next. An error only if the DDL is none.
+pub async fn check(plan: Plan) -> Result<Vec<Finding>> {
+    Spec::from_ddl(&plan.ddl)?;
+    let mut findings = Vec::new();
+    let (connection, group, topics) = (plan.connection.clone(), plan.group.clone(), plan.topics.clone());
+    let sample = plan.sample;
+    let kafka =
+        tokio::task::spawn_blocking(move || look_at_kafka(&connection, &group, &topics, sample)).await;
+    let (of_kafka, sets) = kafka.map_err(|e| {
+        crate::Error::new(crate::error::Kind::System, "the look at Kafka broke off").because(e)
+    })?;
+    findings.extend(of_kafka);
+    let mut estimate = Estimate::default();
+    findings.extend(decode(&plan, &sets, &mut estimate)?);
+    findings.push(look_at_store(&plan).await);
+    findings.push(look_at_catalog(&plan).await);
+    findings.extend(estimate.finding(&plan.limits));
+    Ok(findings)
+}
+
+fn look_at_kafka(
+    connection: &Connection,
+    group: &str,
+    topics: &[String],
+    sample: usize,
+) -> (Vec<Finding>, Vec<RecordSet>) {
+    let mut findings = Vec::new();
+    let mut sets = Vec::new();
+    let reader = match Reader::new(connection, group) {
+        Ok(reader) => reader,
+        Err(e) => return (vec![Finding::failed("topic", &e)], sets),
+    };
+    for topic in topics {
+        let found = match reader.topic(topic) {
+            Err(e) => {
+                findings.push(Finding::failed("topic", &e));
+                continue;
+            }
+            Ok(None) => {
+                let fix = "create it, or check its name and the ACL to describe it";
+                findings.push(Finding::bad("topic", format!("{topic} is not there"), fix));
+                continue;
+            }
+            Ok(Some(found)) => found,
+        };
+        match look_at_topic(&reader, topic, &found, group) {
+            Ok(found) => findings.extend(found),
+            Err(e) => findings.push(Finding::failed("topic", &e)),
+        }
+        match reader.newest(topic, &found.partitions, sample) {
+            Ok(newest) => sets.extend(newest),
+            Err(e) => findings.push(Finding::failed("records", &e)),
+        }
+    }
+    (findings, sets)
+}
+
+fn look_at_topic(reader: &Reader, topic: &str, found: &ReaderTopic, group: &str) -> Result<Vec<Finding>> {
+    let sources: Vec<_> = found.partitions.iter().map(|p| TopicPartition::new(topic, *p)).collect();
+    let mut ends = BTreeMap::new();
+    for source in &sources {
+        ends.insert(source.clone(), reader.watermarks(source)?);
+    }
+    let held: i64 = ends.values().map(|(low, high)| high - low).sum();
+    let counted = |count: usize, what: &str| format!("{count} {what}{}", if count == 1 { "" } else { "s" });
+    let mut findings = vec![Finding::good(
+        "topic",
+        format!("{topic}: {}, {held} records", counted(sources.len(), "partition")),
+    )];
+    let committed = match reader.committed(&sources) {
+        Ok(committed) => committed,
+        Err(e) => {
+            findings.push(Finding::failed("group", &e));
+            return Ok(findings);
+        }
+    };
+    let said = format!("{group} of {topic}");
+    let (mut behind, mut lost) = (0, 0);
+    for (source, (low, high)) in &ends {
+        let next = committed.get(source).map_or(0, |(offset, _)| *offset);
+        behind += high - next.max(*low);
+        // Where nothing was committed, the beginning is what there is.
+        lost += if committed.contains_key(source) { (low - next).max(0) } else { 0 };
+    }
+    findings.push(match (committed.is_empty(), lost) {
+        (_, 1..) => Finding::bad(
+            "group",
+            format!("{said}: retention has removed {lost} records that it has not read"),
+            "start with --lost-records skip to go on without them; the gap is noted",
+        ),
+        (true, _) => {
+            Finding::good("group", format!("{said}: nothing is committed yet, {behind} records to read"))
+        }
+        (false, _) => Finding::good("group", format!("{said}: {behind} records to read")),
+    });
+    Ok(findings)
+}
+
+/// Decodes what was read, by the job's own decoder.
+fn decode(plan: &Plan, sets: &[RecordSet], estimate: &mut Estimate) -> Result<Vec<Finding>> {
+    let (mut rows, mut skipped, mut rejected) = (0u64, 0u64, BTreeMap::<(&str, Option<String>), u64>::new());
+    for set in sets {
+        estimate.add_times(set);
+        for outcome in trial(&plan.ddl, set)? {
+            match outcome {
+                Outcome::Row { partition, .. } => {
+                    rows += 1;
+                    estimate.add_row(partition);
+                }
+                Outcome::Skipped => skipped += 1,
+                Outcome::Rejected { reason, column } => *rejected.entry((reason, column)).or_default() += 1,
+            }
+        }
+    }
+    let bad: u64 = rejected.values().sum();
+    if sets.is_empty() {
+        return Ok(Vec::new()); // no topic could be read, which is said
+    }
+    if rows + skipped + bad == 0 {
+        let fix = "nothing can be said of the DDL before there are some";
+        return Ok(vec![Finding::doubtful("records", "the topics hold no records", fix)]);
+    }
+    let said = format!("of the newest, {rows} are rows, {skipped} are skipped, {bad} are rejected");
+    let most =
+        rejected.iter().max_by_key(|(_, count)| **count).map(|((reason, column), count)| match column {
+            Some(column) => format!("{count} are {reason} for column {column}"),
+            None => format!("{count} are {reason}"),
+        });
+    let fix = |most: String| {
+        format!("{most}: see DECODING.md, and `ticklake table infer --topic` for a DDL that takes them")
+    };
+    Ok(vec![match (rows, most) {
+        (0, Some(most)) => Finding::bad("records", said, fix(most)),
+        (0, None) => {
+            Finding::doubtful("records", said, "look at ticklake.only and ticklake.messages in the DDL")
+        }
+        (_, Some(most)) => Finding::doubtful("records", said, fix(most)),
+        (_, None) => Finding::good("records", said),
+    }])
+}
+
+async fn look_at_store(plan: &Plan) -> Finding {
+    let Some(location) = plan.location.as_ref().or(plan.ddl.location.as_ref()) else {
+        let fix = "give --location DIR|s3://…, set ingest.location, or add LOCATION to the DDL";
+        return Finding::bad("store", "the table has no location", fix);
+    };
+    let looked = async {
+        let folder = plan.stores.open(location).await?;
+        let notes = folder.folder("_ticklake")?;
+        let keeps = notes.keeps_creates("probe").await?;
+        let reads = notes.read("probe").await?.is_some();
+        let listed = folder.look().await?;
+        Ok::<_, crate::Error>((folder.location().to_owned(), keeps, reads, listed.folders.len()))
+    };
+    match looked.await {
+        Err(e) => Finding::failed("store", &e),
+        Ok((at, false, ..)) => Finding::bad(
+            "store",
+            format!("{at} overwrites objects that were to be created only"),
+            "use a store that knows If-None-Match: AWS S3, or a newer version of this one",
+        ),
+        Ok((at, _, false, _)) => Finding::bad(
+            "store",
+            format!("{at}: what was written there is not there"),
+            "look at the rules of its lifecycle, and at who else removes objects",
+        ),
+        Ok((at, true, true, folders)) => Finding::good(
+            "store",
+            format!("{at} can be written, read and listed, and keeps what is there ({folders} folders)"),
+        ),
+    }
+}
+
+async fn look_at_catalog(plan: &Plan) -> Finding {
+    let name = &plan.ddl.name;
+    let there = match plan.catalog.table(name).await {
+        Err(e) => return Finding::failed("catalog", &e),
+        Ok(None) => return Finding::good("catalog", format!("{name} is not there yet: the job makes it")),
+        Ok(Some(there)) => there,
+    };
+    let columns = |ddl: &Ddl| -> BTreeSet<String> {
+        let all = ddl.columns.iter().chain(&ddl.partitioned_by);
+        all.map(|column| format!("{} {}", column.name, column.column_type)).collect()
+    };
+    let (ours, theirs) = (columns(&plan.ddl), columns(&there));
+    let listed = |left: &BTreeSet<String>, right: &BTreeSet<String>| {
+        left.difference(right).cloned().collect::<Vec<_>>().join(", ")
+    };
+    let (more, less) = (listed(&ours, &theirs), listed(&theirs, &ours));
+    let mut said = Vec::new();
+    said.extend((!more.is_empty()).then(|| format!("the DDL alone has {more}")));
+    said.extend((!less.is_empty()).then(|| format!("the catalog alone has {less}")));
+    match said.is_empty() {
+        true => Finding::good("catalog", format!("{name} is there, with the DDL's columns")),
+        false => Finding::bad(
+            "catalog",
+            format!("{name} is there with other columns: {}", said.join("; ")),
+            "stop the job's other processes, drop the table (its files stay) and start again; or use its own DDL (`ticklake \
+             table show`)",
+        ),
+    }
+}
