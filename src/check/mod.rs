@@ -10,33 +10,15 @@
 mod estimate;
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::Arc;
 
 use serde::Serialize;
 
 use self::estimate::Estimate;
-use crate::catalog::Catalog;
 use crate::error::{Result, chain};
-use crate::ingest::Limits;
+use crate::ingest::Job;
 use crate::ingest::trial::{Outcome, trial};
 use crate::kafka::{Connection, Reader, ReaderTopic, RecordSet, TopicPartition};
-use crate::store::Stores;
 use crate::table::{Ddl, Spec};
-
-/// A job, as it would be started.
-pub struct Plan {
-    pub connection: Connection,
-    pub topics: Vec<String>,
-    pub group: String,
-    pub ddl: Ddl,
-    /// Above the DDL's own.
-    pub location: Option<String>,
-    pub stores: Stores,
-    pub catalog: Arc<dyn Catalog>,
-    pub limits: Limits,
-    /// So many of a topic's newest records are decoded.
-    pub sample: usize,
-}
 
 /// What was found about one thing.
 #[derive(Clone, Debug, PartialEq, Serialize)]
@@ -79,12 +61,12 @@ impl Finding {
     }
 }
 
-/// Looks at all of it; what one thing lacks does not keep it from the next. An error only if the DDL is none.
-pub async fn check(plan: Plan) -> Result<Vec<Finding>> {
-    Spec::from_ddl(&plan.ddl)?;
+/// Looks at all that a job needs, and decodes `sample` of each topic's newest records; what one thing lacks does not keep it
+/// from the next. An error only if the DDL is none.
+pub async fn check(job: &Job, sample: usize) -> Result<Vec<Finding>> {
+    Spec::from_ddl(&job.ddl)?;
     let mut findings = Vec::new();
-    let (connection, group, topics) = (plan.connection.clone(), plan.group.clone(), plan.topics.clone());
-    let sample = plan.sample;
+    let (connection, group, topics) = (job.connection.clone(), job.group.clone(), job.topics.clone());
     let kafka =
         tokio::task::spawn_blocking(move || look_at_kafka(&connection, &group, &topics, sample)).await;
     let (of_kafka, sets) = kafka.map_err(|e| {
@@ -92,10 +74,10 @@ pub async fn check(plan: Plan) -> Result<Vec<Finding>> {
     })?;
     findings.extend(of_kafka);
     let mut estimate = Estimate::default();
-    findings.extend(decode(&plan, &sets, &mut estimate)?);
-    findings.push(look_at_store(&plan).await);
-    findings.push(look_at_catalog(&plan).await);
-    findings.extend(estimate.finding(&plan.limits));
+    findings.extend(decode(&job.ddl, &sets, &mut estimate)?);
+    findings.push(look_at_store(job).await);
+    findings.push(look_at_catalog(job).await);
+    findings.extend(estimate.finding(&job.limits));
     Ok(findings)
 }
 
@@ -178,11 +160,11 @@ fn look_at_topic(reader: &Reader, topic: &str, found: &ReaderTopic, group: &str)
 }
 
 /// Decodes what was read, by the job's own decoder.
-fn decode(plan: &Plan, sets: &[RecordSet], estimate: &mut Estimate) -> Result<Vec<Finding>> {
+fn decode(ddl: &Ddl, sets: &[RecordSet], estimate: &mut Estimate) -> Result<Vec<Finding>> {
     let (mut rows, mut skipped, mut rejected) = (0u64, 0u64, BTreeMap::<(&str, Option<String>), u64>::new());
     for set in sets {
         estimate.add_times(set);
-        for outcome in trial(&plan.ddl, set)? {
+        for outcome in trial(ddl, set)? {
             match outcome {
                 Outcome::Row { partition, .. } => {
                     rows += 1;
@@ -220,13 +202,13 @@ fn decode(plan: &Plan, sets: &[RecordSet], estimate: &mut Estimate) -> Result<Ve
     }])
 }
 
-async fn look_at_store(plan: &Plan) -> Finding {
-    let Some(location) = plan.location.as_ref().or(plan.ddl.location.as_ref()) else {
+async fn look_at_store(job: &Job) -> Finding {
+    let Some(location) = job.location.as_ref().or(job.ddl.location.as_ref()) else {
         let fix = "give --location DIR|s3://…, set ingest.location, or add LOCATION to the DDL";
         return Finding::bad("store", "the table has no location", fix);
     };
     let looked = async {
-        let folder = plan.stores.open(location).await?;
+        let folder = job.stores.open(location).await?;
         let notes = folder.folder("_ticklake")?;
         let keeps = notes.keeps_creates("probe").await?;
         let reads = notes.read("probe").await?.is_some();
@@ -252,9 +234,9 @@ async fn look_at_store(plan: &Plan) -> Finding {
     }
 }
 
-async fn look_at_catalog(plan: &Plan) -> Finding {
-    let name = &plan.ddl.name;
-    let there = match plan.catalog.table(name).await {
+async fn look_at_catalog(job: &Job) -> Finding {
+    let name = &job.ddl.name;
+    let there = match job.catalog.table(name).await {
         Err(e) => return Finding::failed("catalog", &e),
         Ok(None) => return Finding::good("catalog", format!("{name} is not there yet: the job makes it")),
         Ok(Some(there)) => there,
@@ -263,7 +245,7 @@ async fn look_at_catalog(plan: &Plan) -> Finding {
         let all = ddl.columns.iter().chain(&ddl.partitioned_by);
         all.map(|column| format!("{} {}", column.name, column.column_type)).collect()
     };
-    let (ours, theirs) = (columns(&plan.ddl), columns(&there));
+    let (ours, theirs) = (columns(&job.ddl), columns(&there));
     let listed = |left: &BTreeSet<String>, right: &BTreeSet<String>| {
         left.difference(right).cloned().collect::<Vec<_>>().join(", ")
     };

@@ -7,10 +7,9 @@ use clap::Args;
 use super::ingest::{self, JobArgs};
 use super::terminal::{Stdout, unwritable};
 use super::{block_on, signals};
-use crate::check::{Finding, Plan, Verdict, check};
+use crate::check::{Finding, Verdict, check};
 use crate::config::{Flag, Settings};
 use crate::error::{Error, Kind, Result};
-use crate::ingest::Job;
 
 #[derive(Debug, Args)]
 pub struct CheckArgs {
@@ -33,11 +32,8 @@ impl CheckArgs {
 pub fn run(args: &CheckArgs, settings: &Settings) -> Result<()> {
     block_on(async {
         signals::end_at_first()?;
-        let Job { connection, topics, group, ddl, location, stores, catalog, limits, .. } =
-            ingest::job(settings, false).await?;
-        let sample = args.sample as usize;
-        let plan = Plan { connection, topics, group, ddl, location, stores, catalog, limits, sample };
-        let findings = check(plan).await?;
+        let job = ingest::job(settings, false).await?;
+        let findings = check(&job, args.sample as usize).await?;
         let mut out = Stdout::buffered();
         match args.json {
             true => serde_json::to_writer_pretty(&mut out, &findings)

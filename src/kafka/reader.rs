@@ -164,7 +164,9 @@ impl Reader {
             outcome?;
             if any {
                 heard = Instant::now();
-            } else if heard.elapsed() >= ANSWER {
+                continue;
+            }
+            if heard.elapsed() >= ANSWER {
                 let error = Error::new(Kind::Kafka, "the brokers give no more records: try again later")
                     .with("topic", topic)
                     .with("waited", format_args!("{} s", ANSWER.as_secs()));
@@ -173,6 +175,9 @@ impl Reader {
                     None => error,
                 });
             }
+            // What ends an earlier assignment may have come after this one was connected.
+            let connected = open.keys().try_for_each(|partition| intake.connect(topic, *partition));
+            connected.map_err(|e| failed("cannot read a topic", e).with("topic", topic))?;
         }
         Ok(())
     }
