@@ -7,6 +7,7 @@ mod ddl;
 mod decoding;
 mod feeds;
 mod fuzz;
+mod grammar;
 mod iam;
 mod infer;
 mod ingest;
