@@ -74,7 +74,10 @@ pub async fn check(job: &Job, sample: usize) -> Result<Vec<Finding>> {
     })?;
     findings.extend(of_kafka);
     let mut estimate = Estimate::default();
-    findings.extend(decode(&job.ddl, &sets, &mut estimate)?);
+    // Where no topic could be read, that is said already.
+    if findings.iter().any(|finding| finding.what == "topic" && finding.verdict == Verdict::Good) {
+        findings.extend(decode(&job.ddl, &sets, &mut estimate)?);
+    }
     findings.push(look_at_store(job).await);
     findings.push(look_at_catalog(job).await);
     findings.extend(estimate.finding(&job.limits));
@@ -176,9 +179,6 @@ fn decode(ddl: &Ddl, sets: &[RecordSet], estimate: &mut Estimate) -> Result<Vec<
         }
     }
     let bad: u64 = rejected.values().sum();
-    if sets.is_empty() {
-        return Ok(Vec::new()); // no topic could be read, which is said
-    }
     if rows + skipped + bad == 0 {
         let fix = "nothing can be said of the DDL before there are some";
         return Ok(vec![Finding::doubtful("records", "the topics hold no records", fix)]);
