@@ -9,11 +9,13 @@ use clap::Args;
 use indicatif::HumanCount;
 use serde_json::value::RawValue;
 
+use super::ingest::find_table;
+use super::table::read_ddl;
 use super::terminal::{Stdout, unwritable};
-use super::{block_on, connection, signals};
+use super::{block_on, connection, open_existing, signals};
 use crate::config::Settings;
 use crate::error::{Error, Kind, Result};
-use crate::infer::{Inferred, Tally, Wish, infer};
+use crate::infer::{Inferred, Tally, Wish, extend, infer};
 use crate::kafka::{Connection, Reader};
 use crate::produce;
 use crate::table::TableName;
@@ -56,6 +58,13 @@ pub struct InferArgs {
     /// The field that is the time of the event [default: found by its name and values]
     #[arg(long, value_name = "/POINTER")]
     time: Option<Pointer>,
+    /// Print this table's DDL, with a column for each field that it takes nothing of, and say what it rejects
+    #[arg(
+        long,
+        value_name = "DDL.sql|DB.NAME",
+        conflicts_with_all = ["name", "records", "messages", "only", "symbol", "time"]
+    )]
+    diff: Option<String>,
     /// Print no DDL: how many of the samples it would reject, and why
     #[arg(long)]
     check: bool,
@@ -85,7 +94,16 @@ pub fn run(args: &InferArgs, settings: &Settings) -> Result<()> {
             symbol: args.symbol.clone(),
             time: args.time.clone(),
         };
-        let inferred = blocking(move || infer(&messages, &wish)).await?;
+        let table = match &args.diff {
+            None => None,
+            Some(file) if file.ends_with(".sql") => Some(read_ddl(Path::new(file))?),
+            Some(name) => Some(find_table(name, &open_existing(settings).await?.catalog, settings).await?),
+        };
+        let inferred = blocking(move || match table {
+            None => infer(&messages, &wish),
+            Some(ddl) => extend(&messages, &ddl, wish.structs),
+        });
+        let inferred = inferred.await?;
         let mut out = Stdout::buffered();
         match args.check {
             true => print_tally(&inferred.tally, &mut out),

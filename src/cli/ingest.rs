@@ -183,7 +183,7 @@ pub async fn job(settings: &Settings, until_end: bool) -> Result<Job> {
 }
 
 /// `table` is a file if it looks like one or is there as one; else a name of the catalog's.
-async fn find_table(table: &str, catalog: &Arc<dyn Catalog>, settings: &Settings) -> Result<Ddl> {
+pub async fn find_table(table: &str, catalog: &Arc<dyn Catalog>, settings: &Settings) -> Result<Ddl> {
     if table.ends_with(".sql") || Path::new(table).is_file() {
         return super::table::read_ddl(&PathBuf::from(table));
     }

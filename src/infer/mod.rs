@@ -9,6 +9,7 @@
 //! samples in the same order give the same DDL. Memory: the samples, twice.
 
 mod columns;
+mod extend;
 mod names;
 mod shape;
 mod times;
@@ -18,6 +19,7 @@ use std::collections::{BTreeMap, BTreeSet, HashSet};
 use serde_json::value::RawValue;
 
 use self::columns::{Choice, Leaf, comment, leaves};
+pub use self::extend::extend;
 use self::names::{column_name, distinct, symbol_rank, time_rank};
 use self::shape::{Shape, array, object};
 use crate::error::{Error, Result};

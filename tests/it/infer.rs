@@ -1,7 +1,7 @@
 //! What is inferred from samples: types, times, what is traded, where records are; and the program that prints it.
 
-use ticklake::infer::{Inferred, Wish, infer, tally};
-use ticklake::table::Ddl;
+use ticklake::infer::{Inferred, Wish, extend, infer, tally};
+use ticklake::table::{Ddl, Spec};
 
 fn wish() -> Wish {
     let name = "market.feed".parse().unwrap();
@@ -173,6 +173,40 @@ fn a_wish_is_heard() {
     let error = of(Wish { only: Some("/T = \"x\"".into()), ..wish() }).unwrap_err().to_string();
     assert!(error.contains("no sample is a record that the condition matches"), "{error}");
     assert!(infer(&messages(&["7", "bad"]), &wish()).is_err());
+}
+
+#[test]
+fn a_table_is_extended_by_what_is_new_in_its_feed() {
+    let ddl = "CREATE EXTERNAL TABLE market.feed (ts timestamp, price decimal(18,2), quote struct<bid:int>)
+        PARTITIONED BY (`date` string, symbol string) STORED AS PARQUET
+        TBLPROPERTIES ('ticklake.partition.date' = 'day(ts)', 'ticklake.partition.symbol' = 'identity(/S)',
+          'ticklake.format.ts' = 'epoch_ms', 'ticklake.source.price' = '/p')";
+    let ddl = Ddl::parse(ddl).unwrap();
+    let line =
+        |more: &str| format!(r#"{{"S":"A","TS":1732300800123,"p":1.5,"quote":{{"bid":1,"ask":2}}{more}}}"#);
+    let samples = |more: &[&str]| more.iter().map(|more| line(more).into_bytes()).collect::<Vec<_>>();
+
+    let same = extend(&samples(&["", ""]), &ddl, false).unwrap();
+    assert_eq!(
+        (&same.ddl, &same.notes[..]),
+        (&ddl, &["the table takes something of every field".to_owned()][..])
+    );
+
+    let more = samples(&[r#","venue":"Q","sent":"2026-11-22T13:30:00Z","price":7"#, r#","p":1.125"#]);
+    let Inferred { ddl: extended, notes, tally } = extend(&more, &ddl, false).unwrap();
+    assert_eq!(
+        notes,
+        [
+            "new: `venue` string, from /venue",
+            "new: `sent` timestamp, from /sent",
+            "new: `price_2` bigint, from /price",
+            "1 samples are rejected by `price`, digits: decimal(18,3) would hold all of it",
+        ]
+    );
+    assert_eq!((tally.rows, column(&extended, "sent")), (1, "timestamp rfc3339".to_owned()));
+    assert_eq!(extended.columns[..3], ddl.columns[..]);
+    let (old, new) = (Spec::from_ddl(&ddl).unwrap(), Spec::from_ddl(&extended).unwrap());
+    assert!(new.adds_only_columns_to(&old), "what is there reads as before");
 }
 
 #[test]
