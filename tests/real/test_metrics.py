@@ -100,7 +100,7 @@ def test_metrics_say_what_holds_offsets_back(cluster, cloud_table, glue):
 def test_lag_grows_while_reading_pauses(cluster, cloud_table, s3):
     """The broker knows how far behind a job is whose memory is full."""
     topic = cluster.topic("metrics-lag")
-    (cloud_table.program.folder / "ticklake.toml").write_text('[ingest]\ncommit_interval = "500ms"\nmemory = "1MiB"\n')
+    (cloud_table.program.folder / "ticklake.toml").write_text('[ingest]\ncommit_interval = "500ms"\nmemory = "256KiB"\n')
     daemon = cloud_table.start("daemon", topic, "--metrics", "127.0.0.1:0", "--flush-age", "500ms")
     ticks = feed.ticks(60_000, symbols=40, dates=1)
     cluster.send(topic, (tick.record() for tick in ticks[:100]))
