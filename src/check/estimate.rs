@@ -39,8 +39,8 @@ impl Estimate {
         }
     }
 
-    pub fn add_row(&mut self, partition: String) {
-        *self.rows.entry(partition).or_default() += 1;
+    pub fn add_row(&mut self, partition: &str) {
+        *self.rows.entry(partition.to_owned()).or_default() += 1;
     }
 
     /// Nothing where times are too near to tell a rate.
@@ -102,7 +102,7 @@ mod tests {
         let mut set = RecordSet::new(TopicPartition::new("t", 0), 1);
         for at in 0..records {
             set.push(at, Some(at * apart_ms), None, Some(&[b'x'; 100]));
-            estimate.add_row(format!("symbol={}", at as usize % symbols));
+            estimate.add_row(&format!("symbol={}", at as usize % symbols));
         }
         estimate.add_times(&set);
         estimate

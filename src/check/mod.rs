@@ -16,7 +16,7 @@ use serde::Serialize;
 use self::estimate::Estimate;
 use crate::error::{Result, chain};
 use crate::ingest::Job;
-use crate::ingest::trial::{Outcome, trial};
+use crate::ingest::trial::{Outcome, Tally};
 use crate::kafka::{Connection, Reader, ReaderTopic, RecordSet, TopicPartition};
 use crate::table::{Ddl, Spec};
 
@@ -164,21 +164,17 @@ fn look_at_topic(reader: &Reader, topic: &str, found: &ReaderTopic, group: &str)
 
 /// Decodes what was read, by the job's own decoder.
 fn decode(ddl: &Ddl, sets: &[RecordSet], estimate: &mut Estimate) -> Result<Vec<Finding>> {
-    let (mut rows, mut skipped, mut rejected) = (0u64, 0u64, BTreeMap::<(&str, Option<String>), u64>::new());
+    let mut tally = Tally::default();
     for set in sets {
         estimate.add_times(set);
-        for outcome in trial(ddl, set)? {
-            match outcome {
-                Outcome::Row { partition, .. } => {
-                    rows += 1;
-                    estimate.add_row(partition);
-                }
-                Outcome::Skipped => skipped += 1,
-                Outcome::Rejected { reason, column } => *rejected.entry((reason, column)).or_default() += 1,
+        tally.add(ddl, set, |outcome| {
+            if let Outcome::Row { partition, .. } = outcome {
+                estimate.add_row(partition);
             }
-        }
+        })?;
     }
-    let bad: u64 = rejected.values().sum();
+    let bad = tally.all_rejected();
+    let Tally { rows, skipped, rejected, .. } = tally;
     if rows + skipped + bad == 0 {
         let fix = "nothing can be said of the DDL before there are some";
         return Ok(vec![Finding::doubtful("records", "the topics hold no records", fix)]);

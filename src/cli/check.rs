@@ -36,9 +36,7 @@ pub fn run(args: &CheckArgs, settings: &Settings) -> Result<()> {
         let findings = check(&job, args.sample as usize).await?;
         let mut out = Stdout::buffered();
         match args.json {
-            true => serde_json::to_writer_pretty(&mut out, &findings)
-                .map_err(std::io::Error::from)
-                .and_then(|()| writeln!(out)),
+            true => out.json(&findings),
             false => findings.iter().try_for_each(|finding| print(finding, &mut out)),
         }
         .and_then(|()| out.flush())

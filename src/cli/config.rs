@@ -26,9 +26,7 @@ pub fn run(args: &ConfigArgs, config: &Config) -> Result<()> {
     let mut out = Stdout::buffered();
     match args.format {
         Format::Text => entries.iter().try_for_each(|entry| writeln!(out, "{entry}")),
-        Format::Json => serde_json::to_writer_pretty(&mut out, &entries)
-            .map_err(std::io::Error::from)
-            .and_then(|()| writeln!(out)),
+        Format::Json => out.json(&entries),
     }
     .and_then(|()| out.flush())
     .map_err(unwritable)

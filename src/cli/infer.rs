@@ -9,13 +9,14 @@ use clap::Args;
 use indicatif::HumanCount;
 use serde_json::value::RawValue;
 
-use super::ingest::find_table;
+use super::ingest::{find_table, is_file};
 use super::table::read_ddl;
-use super::terminal::{Stdout, unwritable};
+use super::terminal::{Stdout, counted, unwritable};
 use super::{block_on, connection, open_existing, signals};
 use crate::config::Settings;
 use crate::error::{Error, Kind, Result};
-use crate::infer::{Inferred, Tally, Wish, extend, infer};
+use crate::infer::{Inferred, Wish, extend, infer};
+use crate::ingest::trial::Tally;
 use crate::kafka::{Connection, Reader};
 use crate::produce;
 use crate::table::TableName;
@@ -96,7 +97,7 @@ pub fn run(args: &InferArgs, settings: &Settings) -> Result<()> {
         };
         let table = match &args.diff {
             None => None,
-            Some(file) if file.ends_with(".sql") => Some(read_ddl(Path::new(file))?),
+            Some(file) if is_file(file) => Some(read_ddl(Path::new(file))?),
             Some(name) => Some(find_table(name, &open_existing(settings).await?.catalog, settings).await?),
         };
         let inferred = blocking(move || match table {
@@ -135,14 +136,13 @@ fn print(Inferred { ddl, notes, tally }: &Inferred, out: &mut impl Write) -> io:
 
 fn print_tally(tally: &Tally, out: &mut impl Write) -> io::Result<()> {
     let Tally { messages, rows, skipped, rejected } = tally;
-    let bad: u64 = rejected.values().sum();
     writeln!(
         out,
         "{}: {}, {} skipped, {} rejected",
         counted(*messages, "message"),
         counted(*rows, "row"),
         HumanCount(*skipped),
-        HumanCount(bad)
+        HumanCount(tally.all_rejected())
     )?;
     for ((reason, column), count) in rejected {
         match column {
@@ -151,10 +151,6 @@ fn print_tally(tally: &Tally, out: &mut impl Write) -> io::Result<()> {
         }
     }
     Ok(())
-}
-
-fn counted(count: u64, what: &str) -> String {
-    format!("{} {what}{}", HumanCount(count), if count == 1 { "" } else { "s" })
 }
 
 fn of_file(file: &Path, count: usize) -> Result<Vec<Vec<u8>>> {

@@ -182,9 +182,14 @@ pub async fn job(settings: &Settings, until_end: bool) -> Result<Job> {
     })
 }
 
-/// `table` is a file if it looks like one or is there as one; else a name of the catalog's.
+/// Whether a table is named by its file: one that looks like a DDL's, or is there.
+pub fn is_file(table: &str) -> bool {
+    table.ends_with(".sql") || Path::new(table).is_file()
+}
+
+/// The DDL in a file, or that of a name of the catalog's.
 pub async fn find_table(table: &str, catalog: &Arc<dyn Catalog>, settings: &Settings) -> Result<Ddl> {
-    if table.ends_with(".sql") || Path::new(table).is_file() {
+    if is_file(table) {
         return super::table::read_ddl(&PathBuf::from(table));
     }
     let name: TableName = table.parse()?;

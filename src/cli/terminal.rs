@@ -6,7 +6,8 @@
 use std::io::{self, BufWriter, ErrorKind, IsTerminal, Write};
 use std::time::Duration;
 
-use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
+use indicatif::{HumanCount, MultiProgress, ProgressBar, ProgressStyle};
+use serde::Serialize;
 use tracing_subscriber::EnvFilter;
 use tracing_subscriber::filter::LevelFilter;
 use tracing_subscriber::fmt::MakeWriter;
@@ -110,6 +111,12 @@ impl Stdout {
     pub fn by_line() -> Self {
         Self(Box::new(io::stdout()))
     }
+
+    /// Writes one JSON document, for people to read too, and a line end.
+    pub fn json(&mut self, value: &impl Serialize) -> io::Result<()> {
+        serde_json::to_writer_pretty(&mut *self, value)?;
+        writeln!(self)
+    }
 }
 
 impl Write for Stdout {
@@ -127,6 +134,11 @@ fn or_end<T>(written: io::Result<T>) -> io::Result<T> {
         Err(e) if e.kind() == ErrorKind::BrokenPipe => std::process::exit(0),
         written => written,
     }
+}
+
+/// `1,000 rows`, `1 row`.
+pub fn counted(count: u64, what: &str) -> String {
+    format!("{} {what}{}", HumanCount(count), if count == 1 { "" } else { "s" })
 }
 
 /// An error of stdout's, such as a full disk behind it.

@@ -4,9 +4,9 @@ use std::fmt::Display;
 use std::io::{self, Write};
 
 use clap::Args;
-use indicatif::{HumanBytes, HumanCount};
+use indicatif::HumanBytes;
 
-use super::terminal::{Stdout, unwritable};
+use super::terminal::{Stdout, counted, unwritable};
 use super::{Lake, block_on, connection, open_existing, signals};
 use crate::config::Settings;
 use crate::error::{Error, Kind, Result};
@@ -47,9 +47,7 @@ pub fn run(args: &VerifyArgs, settings: &Settings) -> Result<()> {
         let report = verify::verify(&check).await?;
         let mut out = Stdout::buffered();
         match args.json {
-            true => serde_json::to_writer_pretty(&mut out, &report)
-                .map_err(io::Error::from)
-                .and_then(|()| writeln!(out)),
+            true => out.json(&report),
             false => print(&report, &mut out),
         }
         .and_then(|()| out.flush())
@@ -69,8 +67,6 @@ pub fn end(table: &impl Display, problems: usize) -> Result<()> {
 
 fn print(report: &Report, out: &mut impl Write) -> io::Result<()> {
     let Report { table, location, checked, sources, gaps, problems } = report;
-    let count =
-        |count: u64, what: &str| format!("{} {what}{}", HumanCount(count), if count == 1 { "" } else { "s" });
     match location {
         Some(location) => writeln!(out, "{table} at {location}")?,
         None => writeln!(out, "{table}")?,
@@ -78,17 +74,17 @@ fn print(report: &Report, out: &mut impl Write) -> io::Result<()> {
     writeln!(
         out,
         "{}, {}, {}, {}, with the rejected ones",
-        count(checked.partitions, "partition"),
-        count(checked.links, "link"),
-        count(checked.rows, "row"),
+        counted(checked.partitions, "partition"),
+        counted(checked.links, "link"),
+        counted(checked.rows, "row"),
         HumanBytes(checked.bytes)
     )?;
     for source in sources {
         let SourceLine { topic, partition, epoch, links, chain_end, compared } = source;
         let epoch = if *epoch == 0 { String::new() } else { format!("-e{epoch}") };
-        write!(out, "  {topic}-{partition}{epoch}: {}, up to offset {chain_end}", count(*links, "link"))?;
+        write!(out, "  {topic}-{partition}{epoch}: {}, up to offset {chain_end}", counted(*links, "link"))?;
         if let Some(Compared { from, to, records, committed }) = compared {
-            write!(out, "; compared with {} from {from} up to {to}", count(*records, "record"))?;
+            write!(out, "; compared with {} from {from} up to {to}", counted(*records, "record"))?;
             match committed {
                 Some(committed) => write!(out, ", committed {committed}")?,
                 None => write!(out, ", nothing committed: rows that are in no file are not looked for")?,

@@ -16,6 +16,8 @@ mod times;
 
 use std::collections::{BTreeMap, BTreeSet, HashSet};
 
+use arrow::array::AsArray;
+use arrow::datatypes::Int64Type;
 use serde_json::value::RawValue;
 
 use self::columns::{Choice, Leaf, comment, leaves};
@@ -23,7 +25,7 @@ pub use self::extend::extend;
 use self::names::{column_name, distinct, symbol_rank, time_rank};
 use self::shape::{Shape, array, object};
 use crate::error::{Error, Result};
-use crate::ingest::trial::{self, Outcome, trial};
+use crate::ingest::trial::{self, Outcome, Tally, trial};
 use crate::kafka::{RecordSet, TopicPartition};
 use crate::table::columns::Column;
 use crate::table::ddl::Property;
@@ -57,17 +59,8 @@ pub struct Inferred {
     pub ddl: Ddl,
     /// What was decided and why, a line each.
     pub notes: Vec<String>,
+    /// What becomes of the samples by it.
     pub tally: Tally,
-}
-
-/// What became of samples by a DDL.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Tally {
-    pub messages: u64,
-    pub rows: u64,
-    pub skipped: u64,
-    /// By reason and column.
-    pub rejected: BTreeMap<(&'static str, Option<String>), u64>,
 }
 
 /// Infers a table's DDL from messages of its topic. An error of kind `Usage` if none of them is a record, or what is wished
@@ -82,9 +75,10 @@ pub fn infer(messages: &[Vec<u8>], wish: &Wish) -> Result<Inferred> {
     }
     let at = wish.records.clone().unwrap_or_default();
     let records = records(&readable, &at);
-    let records = only(records, wish.only.as_deref())?;
+    let alone: Vec<Vec<u8>> = records.iter().map(|record| record.get().as_bytes().to_vec()).collect();
+    let taken = taken(&alone, "ticklake.only", wish.only.as_deref())?;
     let mut record = Shape::default();
-    records.iter().for_each(|sample| record.add(sample));
+    taken.iter().for_each(|at| record.add(records[*at]));
     if record.objects == 0 {
         let what = match (wish.only.as_ref().or(wish.messages.as_ref()), at.is_root()) {
             (Some(_), _) => "no sample is a record that the condition matches",
@@ -102,13 +96,14 @@ pub fn infer(messages: &[Vec<u8>], wish: &Wish) -> Result<Inferred> {
         return Err(Error::usage("the samples' records have no fields").with("samples", messages.len()));
     }
     let mut plan = Plan { leaves, wider: BTreeMap::new(), no_symbols: BTreeSet::new() };
-    let kept: Vec<Vec<u8>> = records.iter().map(|record| record.get().as_bytes().to_vec()).collect();
     loop {
         let draft = plan.draft(&wish)?;
         // The records stand alone here, without what is around them.
-        let mut alone = draft.ddl.clone();
-        alone.properties.retain(|p| !["ticklake.records", "ticklake.messages"].contains(&p.key.as_str()));
-        let tried = tally(&kept, &alone)?;
+        let mut of_records = draft.ddl.clone();
+        of_records
+            .properties
+            .retain(|p| !["ticklake.records", "ticklake.messages"].contains(&p.key.as_str()));
+        let tried = tally(&alone, &of_records)?;
         if !plan.widen(&draft, &tried) {
             let tally = tally(messages, &draft.ddl)?;
             return Ok(Inferred { ddl: draft.ddl, notes: draft.notes, tally });
@@ -118,14 +113,8 @@ pub fn infer(messages: &[Vec<u8>], wish: &Wish) -> Result<Inferred> {
 
 /// What becomes of messages by a DDL.
 pub fn tally(messages: &[Vec<u8>], ddl: &Ddl) -> Result<Tally> {
-    let mut tally = Tally { messages: messages.len() as u64, ..Tally::default() };
-    for outcome in trial(ddl, &set(messages))? {
-        match outcome {
-            Outcome::Row { .. } => tally.rows += 1,
-            Outcome::Skipped => tally.skipped += 1,
-            Outcome::Rejected { reason, column } => *tally.rejected.entry((reason, column)).or_default() += 1,
-        }
-    }
+    let mut tally = Tally::default();
+    tally.add(ddl, &set(messages), |_| {})?;
     Ok(tally)
 }
 
@@ -137,33 +126,27 @@ fn set(messages: &[Vec<u8>]) -> RecordSet {
     set
 }
 
-/// The messages that the decoder can read, and that a condition matches.
+/// The messages that hold a record which the decoder can read, and that a condition matches.
 fn readable<'a>(messages: &'a [Vec<u8>], only: Option<&str>) -> Result<Vec<&'a RawValue>> {
-    let any = any_record("ticklake.messages", only)?;
-    let mut readable = Vec::new();
-    for message in messages {
-        let outcomes = trial(&any, &set(std::slice::from_ref(message)))?;
-        // What is bad as a whole has one outcome; of an array's elements some may be good.
-        let is_bad = |outcome: &Outcome| match outcome {
-            Outcome::Rejected { reason, .. } => *reason != "not_an_object",
-            Outcome::Skipped => true,
-            Outcome::Row { .. } => false,
-        };
-        if !outcomes.is_empty() && !outcomes.iter().all(is_bad) {
-            readable.extend(serde_json::from_slice::<&RawValue>(trial::message(message)));
-        }
-    }
-    Ok(readable)
+    let taken = taken(messages, "ticklake.messages", only)?;
+    let message = |at: usize| serde_json::from_slice(trial::message(&messages[at])).ok();
+    Ok(taken.into_iter().filter_map(message).collect())
 }
 
-/// A table that takes any record, or those of one condition.
-fn any_record(key: &str, only: Option<&str>) -> Result<Ddl> {
-    let mut ddl = Ddl::parse(
-        "CREATE EXTERNAL TABLE a.a (a string) PARTITIONED BY (d string) STORED AS PARQUET \
-         TBLPROPERTIES ('ticklake.partition.d' = 'day(@timestamp)')",
+/// Which messages have rows in a table that takes any record, or those of one condition.
+fn taken(messages: &[Vec<u8>], key: &str, only: Option<&str>) -> Result<BTreeSet<usize>> {
+    let mut any = Ddl::parse(
+        "CREATE EXTERNAL TABLE a.a (at bigint) PARTITIONED BY (d string) STORED AS PARQUET \
+         TBLPROPERTIES ('ticklake.partition.d' = 'day(@timestamp)', 'ticklake.source.at' = '@offset')",
     )?;
-    ddl.properties.extend(only.map(|only| property(key, only)));
-    Ok(ddl)
+    any.properties.extend(only.map(|only| property(key, only)));
+    let outcomes = trial(&any, &set(messages))?.into_iter();
+    Ok(outcomes
+        .filter_map(|outcome| match outcome {
+            Outcome::Row { row, .. } => Some(row.column(0).as_primitive::<Int64Type>().value(0) as usize),
+            Outcome::Skipped | Outcome::Rejected { .. } => None,
+        })
+        .collect())
 }
 
 /// The records of messages, each apart: the elements of an array; of an object what is there within it.
@@ -187,16 +170,6 @@ fn elements(value: &RawValue) -> Vec<&RawValue> {
         true => array(value.get()),
         false => vec![value],
     }
-}
-
-/// Those that a condition matches, as the decoder sees it.
-fn only<'a>(records: Vec<&'a RawValue>, only: Option<&str>) -> Result<Vec<&'a RawValue>> {
-    let Some(only) = only else { return Ok(records) };
-    let ddl = any_record("ticklake.only", Some(only))?;
-    let each: Vec<Vec<u8>> = records.iter().map(|record| record.get().as_bytes().to_vec()).collect();
-    let outcomes = trial(&ddl, &set(&each))?;
-    let is_taken = |outcome: &Outcome| *outcome != Outcome::Skipped;
-    Ok(records.into_iter().zip(&outcomes).filter(|(_, outcome)| is_taken(outcome)).map(|(r, _)| r).collect())
 }
 
 /// Where a message holds an array of records, which say what is traded or when, as the message itself does not.

@@ -66,7 +66,6 @@ pub(super) struct Texts {
     /// Those that are numbers, and would be the same text again.
     pub numbers: Numbers,
     pub times: Times,
-    pub bytes_max: usize,
 }
 
 impl Shape {
@@ -166,12 +165,16 @@ impl Numbers {
         self.beyond_i64 += u64::from(!is_i64);
         self.beyond_f64 += u64::from(!value.is_finite());
         self.beyond_bit += u64::from(value != 0.0 && value != 1.0);
-        let bound = || Bound { value, text: text.to_owned() };
+        self.reach(value, text);
+    }
+
+    fn reach(&mut self, value: f64, text: &str) {
+        let bound = || Some(Bound { value, text: text.to_owned() });
         if self.least.as_ref().is_none_or(|least| value < least.value) {
-            self.least = Some(bound());
+            self.least = bound();
         }
         if self.most.as_ref().is_none_or(|most| value > most.value) {
-            self.most = Some(bound());
+            self.most = bound();
         }
     }
 
@@ -183,12 +186,7 @@ impl Numbers {
         self.beyond_f64 += other.beyond_f64;
         self.beyond_bit += other.beyond_bit;
         for bound in [&other.least, &other.most].into_iter().flatten() {
-            if self.least.as_ref().is_none_or(|least| bound.value < least.value) {
-                self.least = Some(bound.clone());
-            }
-            if self.most.as_ref().is_none_or(|most| bound.value > most.value) {
-                self.most = Some(bound.clone());
-            }
+            self.reach(bound.value, &bound.text);
         }
     }
 }
@@ -200,7 +198,6 @@ impl Texts {
             return;
         }
         self.count += 1;
-        self.bytes_max = self.bytes_max.max(text.len());
         if is_plain_number(text) {
             self.numbers.add(text);
         }
@@ -212,7 +209,6 @@ impl Texts {
         self.empty += other.empty;
         self.numbers.merge(&other.numbers);
         self.times.merge(&other.times);
-        self.bytes_max = self.bytes_max.max(other.bytes_max);
     }
 
     pub fn are_numbers(&self) -> bool {

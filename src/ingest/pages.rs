@@ -32,7 +32,7 @@ thread_local! {
 }
 
 /// Where the writers of a row group's columns put their pages. Nothing waits for its lock: one thread encodes a file.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug)]
 pub(super) struct Pages {
     columns: Arc<Mutex<Vec<Column>>>,
     /// To compress what comes by it; what is none is as it is to be.

@@ -2,6 +2,8 @@
 //!
 //! It is the job's own way from bytes to a row of a partition, so a DDL can be tried before it is used.
 
+use std::collections::BTreeMap;
+
 use arrow::array::RecordBatch;
 
 use super::columns;
@@ -29,6 +31,39 @@ pub enum Outcome {
         reason: &'static str,
         column: Option<String>,
     },
+}
+
+/// How many records, or elements of their arrays, become what.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Tally {
+    /// Kafka records.
+    pub messages: u64,
+    pub rows: u64,
+    pub skipped: u64,
+    /// By reason and column.
+    pub rejected: BTreeMap<(&'static str, Option<String>), u64>,
+}
+
+impl Tally {
+    /// Tries records and counts what becomes of them; `each` sees it too.
+    pub fn add(&mut self, ddl: &Ddl, records: &RecordSet, mut each: impl FnMut(&Outcome)) -> Result<()> {
+        self.messages += records.len() as u64;
+        for outcome in trial(ddl, records)? {
+            each(&outcome);
+            match outcome {
+                Outcome::Row { .. } => self.rows += 1,
+                Outcome::Skipped => self.skipped += 1,
+                Outcome::Rejected { reason, column } => {
+                    *self.rejected.entry((reason, column)).or_default() += 1;
+                }
+            }
+        }
+        Ok(())
+    }
+
+    pub fn all_rejected(&self) -> u64 {
+        self.rejected.values().sum()
+    }
 }
 
 /// The message in a record's bytes, without what a serializer put before it.
