@@ -5,6 +5,7 @@
 
 mod expression;
 mod table;
+mod view;
 
 use std::collections::HashMap;
 use std::fmt;
@@ -18,11 +19,12 @@ use aws_sdk_glue::operation::batch_create_partition::BatchCreatePartitionError;
 use aws_sdk_glue::operation::create_database::CreateDatabaseError;
 use aws_sdk_glue::operation::create_table::CreateTableError;
 use aws_sdk_glue::operation::delete_table::DeleteTableError;
-use aws_sdk_glue::types::{DatabaseInput, ErrorDetail, PartitionInput, PartitionValueList};
+use aws_sdk_glue::operation::update_table::UpdateTableError;
+use aws_sdk_glue::types::{DatabaseInput, ErrorDetail, PartitionInput, PartitionValueList, TableInput};
 use aws_smithy_runtime_api::client::interceptors::context::Error as TypeErasedError;
 use futures::{StreamExt, TryStreamExt};
 
-use super::{Catalog, Condition, Partition, Registered, no_table, wrong_count};
+use super::{Catalog, Condition, Partition, Registered, View, is_taken, no_table, wrong_count};
 use crate::aws::{self, Aws, CallError};
 use crate::error::{Error, Kind, Result};
 use crate::table::{Ddl, TableName};
@@ -91,6 +93,28 @@ impl GlueCatalog {
             Ok(answer) => Ok(answer.table),
             Err(e) if is(&e, NOT_FOUND) => Ok(None),
             Err(e) => Err(failed("read a table", e).with("table", name)),
+        }
+    }
+
+    /// Makes a table or a view, and its database where it is not there; `false` where the name is taken.
+    async fn create(&self, name: &TableName, input: TableInput) -> Result<bool> {
+        let create = || {
+            self.client
+                .create_table()
+                .set_catalog_id(self.catalog_id.clone())
+                .database_name(name.database())
+                .table_input(input.clone())
+                .send()
+        };
+        let mut made = create().await;
+        if made.as_ref().is_err_and(|e| is(e, NOT_FOUND)) {
+            self.create_database(name.database()).await?;
+            made = create().await;
+        }
+        match made {
+            Ok(_) => Ok(true),
+            Err(e) if is(&e, THERE) => Ok(false),
+            Err(e) => Err(failed("make a table", e).with("table", name)),
         }
     }
 
@@ -201,26 +225,35 @@ impl GlueCatalog {
 #[async_trait]
 impl Catalog for GlueCatalog {
     async fn create_table(&self, ddl: &Ddl) -> Result<bool> {
-        let input = table::input(ddl)?;
-        let name = &ddl.name;
-        let create = || {
-            self.client
-                .create_table()
-                .set_catalog_id(self.catalog_id.clone())
-                .database_name(name.database())
-                .table_input(input.clone())
-                .send()
-        };
-        let mut made = create().await;
-        if made.as_ref().is_err_and(|e| is(e, NOT_FOUND)) {
-            self.create_database(name.database()).await?;
-            made = create().await;
+        self.create(&ddl.name, table::input(ddl)?).await
+    }
+
+    async fn put_view(&self, view: &View) -> Result<()> {
+        let (name, input) = (&view.name, view::input(view)?);
+        match self.find(name).await? {
+            None => {
+                // Another process was quicker: it is looked at again.
+                let made = self.create(name, input).await?;
+                if made { Ok(()) } else { Err(is_taken(name).retryable()) }
+            }
+            Some(found) if view::is_ours(&found) => {
+                let put = self
+                    .client
+                    .update_table()
+                    .set_catalog_id(self.catalog_id.clone())
+                    .database_name(name.database())
+                    .table_input(input)
+                    .skip_archive(true)
+                    .send();
+                put.await.map(|_| ()).map_err(|e| failed("change a view", e).with("view", name))
+            }
+            Some(_) => Err(is_taken(name)),
         }
-        match made {
-            Ok(_) => Ok(true),
-            Err(e) if is(&e, THERE) => Ok(false),
-            Err(e) => Err(failed("make a table", e).with("table", name)),
-        }
+    }
+
+    async fn view(&self, name: &TableName) -> Result<Option<String>> {
+        let found = self.find(name).await?.filter(view::is_ours);
+        found.map(|found| view::sql(name, &found)).transpose()
     }
 
     async fn table(&self, name: &TableName) -> Result<Option<Ddl>> {
@@ -243,6 +276,7 @@ impl Catalog for GlueCatalog {
     async fn drop_table(&self, name: &TableName) -> Result<bool> {
         // Of a view or a table of another format the catalog has what no file has.
         match self.find(name).await? {
+            Some(found) if view::is_ours(&found) => {}
             Some(found) => table::must_be_files(name, &found)?,
             None => return Ok(false),
         }
@@ -362,7 +396,8 @@ impl ClassifyRetry for MeetsAnother {
         let met = met::<BatchCreatePartitionError>(error)
             || met::<CreateDatabaseError>(error)
             || met::<CreateTableError>(error)
-            || met::<DeleteTableError>(error);
+            || met::<DeleteTableError>(error)
+            || met::<UpdateTableError>(error);
         if met { RetryAction::transient_error() } else { RetryAction::NoActionIndicated }
     }
 

@@ -14,12 +14,12 @@ use std::time::Duration;
 use async_trait::async_trait;
 use rusqlite::{Connection, ErrorCode, OptionalExtension, Transaction, TransactionBehavior, params};
 
-use super::{Catalog, Condition, Partition, Registered, no_table, wrong_count};
+use super::{Catalog, Condition, Partition, Registered, View, is_taken, is_view, no_table, wrong_count};
 use crate::error::{Error, Kind, Result};
 use crate::table::{Ddl, TableName};
 
-/// The schema's version, kept in SQLite's `user_version`; 0 is a file without a schema.
-const VERSION: i64 = 1;
+/// The schema's version, kept in SQLite's `user_version`; 0 is a file without a schema, 1 one without views.
+const VERSION: i64 = 2;
 
 const SCHEMA: &str = "
     CREATE TABLE tables (
@@ -36,7 +36,16 @@ const SCHEMA: &str = "
         location    TEXT NOT NULL,
         PRIMARY KEY (table_id, first_value, all_values)
     ) STRICT, WITHOUT ROWID;
-    PRAGMA user_version = 1;
+";
+
+const VIEWS: &str = "
+    CREATE TABLE views (
+        database TEXT NOT NULL,
+        name     TEXT NOT NULL,
+        sql      TEXT NOT NULL,
+        UNIQUE (database, name)
+    ) STRICT;
+    PRAGMA user_version = 2;
 ";
 
 /// How long a call waits for another process's transaction; the longest is a call of `create_partitions`.
@@ -119,6 +128,9 @@ impl Catalog for LocalCatalog {
     async fn create_table(&self, ddl: &Ddl) -> Result<bool> {
         let (name, text) = (ddl.name.clone(), ddl.to_string());
         self.write("cannot make a table", move |sql| {
+            if find_view(sql, &name)?.is_some() {
+                return Ok(false);
+            }
             let made = sql.execute(
                 "INSERT INTO tables (database, name, ddl) VALUES (?, ?, ?) ON CONFLICT DO NOTHING",
                 params![name.database(), name.table(), text],
@@ -130,14 +142,41 @@ impl Catalog for LocalCatalog {
 
     async fn table(&self, name: &TableName) -> Result<Option<Ddl>> {
         let name = name.clone();
-        self.read("cannot read a table", move |sql| Ok(find_table(sql, &name)?.map(|table| table.ddl))).await
+        self.read("cannot read a table", move |sql| match find_table(sql, &name)? {
+            Some(table) => Ok(Some(table.ddl)),
+            None if find_view(sql, &name)?.is_some() => Err(is_view(&name).into()),
+            None => Ok(None),
+        })
+        .await
+    }
+
+    async fn put_view(&self, view: &View) -> Result<()> {
+        let View { name, sql: text, .. } = view.clone();
+        self.write("cannot make a view", move |sql| {
+            if find_id(sql, &name)?.is_some() {
+                return Err(is_taken(&name).into());
+            }
+            sql.execute(
+                "INSERT INTO views (database, name, sql) VALUES (?, ?, ?)
+                 ON CONFLICT (database, name) DO UPDATE SET sql = excluded.sql",
+                params![name.database(), name.table(), text],
+            )?;
+            Ok(())
+        })
+        .await
+    }
+
+    async fn view(&self, name: &TableName) -> Result<Option<String>> {
+        let name = name.clone();
+        self.read("cannot read a view", move |sql| Ok(find_view(sql, &name)?)).await
     }
 
     async fn tables(&self, database: Option<&str>) -> Result<Vec<TableName>> {
         let database = database.map(str::to_owned);
         self.read("cannot list the tables", move |sql| {
             let mut select = sql.prepare(
-                "SELECT database, name FROM tables WHERE ?1 IS NULL OR database = ?1 ORDER BY database, name",
+                "SELECT database, name FROM tables WHERE ?1 IS NULL OR database = ?1
+                 UNION ALL SELECT database, name FROM views WHERE ?1 IS NULL OR database = ?1 ORDER BY 1, 2",
             )?;
             let mut rows = select.query(params![database])?;
             let mut names = Vec::new();
@@ -152,7 +191,10 @@ impl Catalog for LocalCatalog {
     async fn drop_table(&self, name: &TableName) -> Result<bool> {
         let name = name.clone();
         self.write("cannot drop a table", move |sql| {
-            let Some(id) = find_id(sql, &name)? else { return Ok(false) };
+            let Some(id) = find_id(sql, &name)? else {
+                let place = params![name.database(), name.table()];
+                return Ok(sql.execute("DELETE FROM views WHERE database = ? AND name = ?", place)? == 1);
+            };
             sql.execute("DELETE FROM partitions WHERE table_id = ?", params![id])?;
             sql.execute("DELETE FROM tables WHERE id = ?", params![id])?;
             Ok(true)
@@ -272,7 +314,9 @@ fn connect(path: &Path) -> Result<Connection, Failure> {
                 return Err(failed(message, path).into());
             }
             transaction.execute_batch(SCHEMA)?;
+            transaction.execute_batch(VIEWS)?;
         }
+        1 => transaction.execute_batch(VIEWS)?,
         _ => {
             let message = "a newer version made the catalog: use that version, or another file";
             return Err(failed(message, path).with("its version", version).with("ours", VERSION).into());
@@ -330,6 +374,15 @@ fn find_table(sql: &Transaction<'_>, name: &TableName) -> Result<Option<Table>, 
 fn find_id(sql: &Transaction<'_>, name: &TableName) -> rusqlite::Result<Option<i64>> {
     sql.query_row(
         "SELECT id FROM tables WHERE database = ? AND name = ?",
+        params![name.database(), name.table()],
+        |row| row.get(0),
+    )
+    .optional()
+}
+
+fn find_view(sql: &Transaction<'_>, name: &TableName) -> rusqlite::Result<Option<String>> {
+    sql.query_row(
+        "SELECT sql FROM views WHERE database = ? AND name = ?",
         params![name.database(), name.table()],
         |row| row.get(0),
     )

@@ -13,7 +13,7 @@ pub use glue::{GlueCatalog, GlueOptions};
 pub use local::LocalCatalog;
 
 use crate::error::{Error, Kind, Result};
-use crate::table::{Ddl, TableName};
+use crate::table::{Column, Ddl, TableName};
 
 /// What a request to Glue's catalog costs in us-east-1 beyond the first million of a month, in US dollars: 1 a million, in
 /// November 2026 (aws.amazon.com/glue/pricing).
@@ -35,6 +35,17 @@ pub enum Registered {
     /// There is one of these values, maybe with another location: the caller compares.
     AlreadyExists,
     Failed(Error),
+}
+
+/// A query that has a name, as a table has.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct View {
+    pub name: TableName,
+    /// What the query gives.
+    pub columns: Vec<Column>,
+    pub comment: String,
+    /// Of a form that Athena, Trino and DataFusion all read, with its tables' databases named.
+    pub sql: String,
 }
 
 /// One condition on the raw value of a partition column; strings compare by their bytes.
@@ -75,12 +86,20 @@ pub trait Catalog: Debug + Send + Sync {
     /// Makes a table, and its database where it is not there. `false` where a table has that name: it is untouched.
     async fn create_table(&self, ddl: &Ddl) -> Result<bool>;
 
+    /// A view is none: that is an error, as it is an engine's own text.
     async fn table(&self, name: &TableName) -> Result<Option<Ddl>>;
 
-    /// All tables, by name; of one database, or of all.
+    /// Makes a view, in the place of an earlier one of that name that was made here; any other name that is taken is an
+    /// error.
+    async fn put_view(&self, view: &View) -> Result<()>;
+
+    /// The SQL of a view that was made here; `None` for any other, and where there is none.
+    async fn view(&self, name: &TableName) -> Result<Option<String>>;
+
+    /// All tables and views, by name; of one database, or of all.
     async fn tables(&self, database: Option<&str>) -> Result<Vec<TableName>>;
 
-    /// Forgets a table and its partitions; its files stay. `false` where there was none.
+    /// Forgets a table and its partitions, or a view that was made here; files stay. `false` where there was none.
     async fn drop_table(&self, name: &TableName) -> Result<bool>;
 
     /// What tells a table from one that is made anew under its name. `None` where `create_partitions` is one transaction,
@@ -105,6 +124,16 @@ pub trait Catalog: Debug + Send + Sync {
 fn no_table(name: &TableName) -> Error {
     Error::new(Kind::Catalog, "the catalog has no such table: make it with `ticklake table create`")
         .with("table", name)
+}
+
+fn is_view(name: &TableName) -> Error {
+    Error::new(Kind::Catalog, "it is a view, which is an engine's own text: ask Athena (--engine athena)")
+        .with("table", name)
+}
+
+fn is_taken(name: &TableName) -> Error {
+    Error::new(Kind::Catalog, "a view cannot have the name of what is there already: drop that, or rename it")
+        .with("name", name)
 }
 
 fn wrong_count(name: &TableName, values: &[String], columns: usize) -> Error {

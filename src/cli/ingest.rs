@@ -91,7 +91,7 @@ pub struct JobArgs {
 }
 
 #[derive(Clone, Copy, Debug, ValueEnum)]
-enum Summary {
+pub enum Summary {
     Text,
     Json,
 }
@@ -163,12 +163,18 @@ pub async fn job(settings: &Settings, until_end: bool) -> Result<Job> {
     if ours.topics.is_empty() {
         return Err(missing("no topic is named: give --topic, or set ingest.topics"));
     }
+    job_on(settings, table, ours.topics.clone(), until_end).await
+}
+
+/// A job on a table that is named by its DDL or in the catalog.
+pub async fn job_on(settings: &Settings, table: &str, topics: Vec<String>, until_end: bool) -> Result<Job> {
+    let ours = &settings.ingest;
     let connection = connection(settings)?;
     let Lake { catalog, stores } = open(settings).await?;
     let ddl = find_table(table, &catalog, settings).await?;
     Ok(Job {
         connection,
-        topics: ours.topics.clone(),
+        topics,
         group: ours.group_of(&ddl.name),
         ddl,
         location: ours.location.clone(),
@@ -200,12 +206,12 @@ pub async fn find_table(table: &str, catalog: &Arc<dyn Catalog>, settings: &Sett
     })
 }
 
-fn bar(terminal: &Terminal) -> ProgressBar {
+pub fn bar(terminal: &Terminal) -> ProgressBar {
     terminal.bar("{bar:30} {percent}% of {human_len} records  {msg}  ETA {eta}")
 }
 
 /// Draws a batch job's progress: the end is known as soon as the first partitions are assigned.
-async fn draw(mut receiver: watch::Receiver<Progress>, bar: ProgressBar) {
+pub async fn draw(mut receiver: watch::Receiver<Progress>, bar: ProgressBar) {
     while receiver.changed().await.is_ok() {
         let progress = receiver.borrow_and_update().clone();
         if let Some(lag) = progress.lag_records {

@@ -12,6 +12,7 @@ mod infer;
 mod ingest;
 mod produce;
 mod query;
+mod replay;
 mod signals;
 mod table;
 mod terminal;
@@ -90,6 +91,8 @@ enum Command {
     /// Create, show, list, repair and drop tables
     #[command(subcommand)]
     Table(table::TableCommand),
+    /// Decode a table's rejected records anew, after its DDL was fixed
+    Replay(replay::ReplayArgs),
     /// Check that a table is whole: its files, the catalog, and with --records its topics
     Verify(verify::VerifyArgs),
     /// Measure what a job takes on this machine, beside what its parts take alone; try settings
@@ -107,6 +110,7 @@ impl Cli {
             Command::Ingest(args) => flags.extend(args.flags()),
             Command::Query(args) => flags.extend(args.engine.flags()),
             Command::Preview(args) => flags.extend(args.engine.flags()),
+            Command::Replay(args) => flags.extend(args.flags()),
             _ => {}
         }
         Config::load(self.globals.config.as_deref(), std::env::vars_os(), flags)
@@ -133,6 +137,7 @@ impl Command {
             Self::Query(args) => query::run(args, settings, &terminal),
             Self::Preview(args) => query::preview(args, settings, &terminal),
             Self::Table(command) => table::run(command, settings),
+            Self::Replay(args) => replay::run(args, settings, &terminal),
             Self::Verify(args) => verify::run(args, settings),
             Self::Bench(args) => bench::run(args, config, globals.arguments(), &terminal),
             Self::Config(args) => config::run(args, config),

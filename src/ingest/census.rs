@@ -7,7 +7,7 @@ use std::collections::HashMap;
 
 use super::buffer::Side;
 use super::decode::{Decoder, Fate, Rejection};
-use super::rejected;
+use super::rejected::{self, Rejecting};
 use super::route::{NoPartition, Router};
 use super::row::{Reason, Row};
 use crate::kafka::{Record, TopicPartition};
@@ -25,6 +25,7 @@ struct Places {
     router: Router,
     rejected_router: Router,
     rejected_row: Row,
+    rejecting: Rejecting,
     key: Vec<u8>,
     /// By compact key: text is made once a partition.
     known: HashMap<Vec<u8>, usize>,
@@ -37,6 +38,7 @@ impl Census {
             router: Router::new(spec),
             rejected_router: rejected::router(),
             rejected_row: Row::default(),
+            rejecting: Rejecting::default(),
             key: Vec::new(),
             known: HashMap::new(),
             partitions: Vec::new(),
@@ -93,7 +95,7 @@ impl Places {
         rejection: &Rejection<'_>,
     ) -> usize {
         let mut row = std::mem::take(&mut self.rejected_row);
-        rejected::fill(&mut row, source, record, rejection);
+        rejected::fill(&mut row, &self.rejecting, source, record, rejection);
         self.key.clear();
         self.key.push(Side::Rejected as u8);
         // Its only partition value is a day that was checked, or null, which it takes.

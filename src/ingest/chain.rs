@@ -1,7 +1,7 @@
 //! Defines the links of a chain: their names, and what their footers say (DESIGN §3).
 //!
-//! A link is the Parquet file `k-<topic>-<partition>[-e<epoch>]-<start>.parquet` in a partition's folder. It holds
-//! every row of the table's partition that the source's offsets `[start, end)` give. `start` is where the chain ended
+//! A link is the Parquet file `k-<topic>-<partition>[-e<epoch>][-r<replay>]-<start>.parquet` in a partition's folder. It
+//! holds every row of the table's partition that the source's offsets `[start, end)` give, to the ingest or to that replay. `start` is where the chain ended
 //! before, and is the name; `end` is in the footer. So two writers that know the same chain end aim at one name.
 //!
 //! Pure. Does not own reading links (`footer`) or putting them (`write`).
@@ -21,31 +21,27 @@ const TOPIC_BYTES: usize = 150;
 /// The format of footers that this code writes; it reads no later one.
 const FORMAT: &str = "1";
 
-/// One source's chains: they are told apart by topic, partition and epoch.
+/// One source's chains: they are told apart by topic, partition, epoch and replay.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub(crate) struct ChainSource {
     pub source: TopicPartition,
     /// Above 0 where the user began new chains.
     pub epoch: u32,
+    /// Above 0 where a replay decoded rejected records anew.
+    pub replay: u32,
 }
 
 impl ChainSource {
     /// What the names of the source's links begin with.
     fn prefix(&self) -> String {
-        let topic = topic_in_names(&self.source.topic);
-        match self.epoch {
-            0 => format!("k-{topic}-{}-", self.source.partition),
-            epoch => format!("k-{topic}-{}-e{epoch}-", self.source.partition),
-        }
+        let epoch = numbered("-e", self.epoch);
+        let replay = numbered("-r", self.replay);
+        format!("k-{}-{}{epoch}{replay}-", topic_in_names(&self.source.topic), self.source.partition)
     }
 
     /// What a file about a whole topic is called.
     pub fn topic_name(topic: &str, epoch: u32) -> String {
-        let topic = topic_in_names(topic);
-        match epoch {
-            0 => format!("k-{topic}"),
-            epoch => format!("k-{topic}-e{epoch}"),
-        }
+        format!("k-{}{}", topic_in_names(topic), numbered("-e", epoch))
     }
 
     pub fn link_name(&self, start: i64) -> String {
@@ -80,14 +76,24 @@ pub(super) fn check_topic(topic: &str) -> Result<()> {
 pub(crate) fn parse_name(name: &str) -> Option<(&str, i64)> {
     let stem = name.strip_suffix(".parquet")?;
     let (chain, start) = stem.rsplit_once('-')?;
-    let (topic, last) = chain.strip_prefix("k-")?.rsplit_once('-')?;
-    let (topic, partition) = match last.strip_prefix('e') {
-        Some(epoch) if is_number(epoch) && epoch != "0" => topic.rsplit_once('-')?,
-        _ => (topic, last),
-    };
+    let source = without_number(chain.strip_prefix("k-")?, 'r');
+    let (topic, partition) = without_number(source, 'e').rsplit_once('-')?;
     let is_start = start.len() == 20 && start.bytes().all(|b| b.is_ascii_digit());
     (is_start && is_number(partition) && !topic.is_empty())
         .then_some((&stem[..=chain.len()], start.parse().ok()?))
+}
+
+/// A part of a name that is left out where it is 0.
+fn numbered(mark: &str, number: u32) -> String {
+    if number == 0 { String::new() } else { format!("{mark}{number}") }
+}
+
+/// A name without such a part at its end, where it has one.
+fn without_number(name: &str, mark: char) -> &str {
+    match name.rsplit_once('-') {
+        Some((rest, last)) if last.strip_prefix(mark).is_some_and(|n| is_number(n) && n != "0") => rest,
+        _ => name,
+    }
 }
 
 /// Whether a text is a number as a name has it, which is how it is printed.
@@ -134,7 +140,8 @@ impl Footer {
     }
 
     fn texts(&self) -> Vec<(String, String)> {
-        [
+        let replay = (self.chain.replay > 0).then(|| ("replay", self.chain.replay.to_string()));
+        let texts = [
             ("format", FORMAT.to_owned()),
             ("topic", self.chain.source.topic.to_string()),
             ("partition", self.chain.source.partition.to_string()),
@@ -145,9 +152,8 @@ impl Footer {
             ("topic_id", self.topic_id.clone()),
             ("spec", self.spec.clone()),
             ("writer", self.writer.clone()),
-        ]
-        .map(|(key, value)| (format!("ticklake.{key}"), value))
-        .to_vec()
+        ];
+        texts.into_iter().chain(replay).map(|(key, value)| (format!("ticklake.{key}"), value)).collect()
     }
 
     /// Reads a footer, whosever it is.
@@ -166,6 +172,8 @@ impl Footer {
             chain: ChainSource {
                 source: TopicPartition::new(&text("topic")?, number("partition", text("partition")?)?),
                 epoch: number("epoch", text("epoch")?)?,
+                // A link of the ingest's says nothing of it.
+                replay: text("replay").map_or(Ok(0), |text| number("replay", text))?,
             },
             start: number("start", text("start")?)?,
             end: number("end", text("end")?)?,
@@ -217,9 +225,16 @@ fn number<T: FromStr<Err = ParseIntError>>(key: &str, text: String) -> Result<T>
     })
 }
 
+/// `ticks-3`, `ticks-3-e1`, `ticks-3-r2`: what a link is called for, with the topic's whole name.
+impl fmt::Display for ChainSource {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}{}{}", self.source, numbered("-e", self.epoch), numbered("-r", self.replay))
+    }
+}
+
 impl fmt::Display for Footer {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}-e{}[{}..{})", self.chain.source, self.chain.epoch, self.start, self.end)
+        write!(f, "{}[{}..{})", self.chain, self.start, self.end)
     }
 }
 
@@ -239,7 +254,7 @@ mod tests {
     use super::*;
 
     fn chain(topic: &str, partition: i32, epoch: u32) -> ChainSource {
-        ChainSource { source: TopicPartition::new(topic, partition), epoch }
+        ChainSource { source: TopicPartition::new(topic, partition), epoch, replay: 0 }
     }
 
     fn footer(chain: ChainSource, start: i64, end: i64) -> Footer {
@@ -257,11 +272,13 @@ mod tests {
     proptest! {
         #[test]
         fn a_name_is_one_chains_only(
-            a in ("[a-z0-9._-]{1,8}", 0..12i32, 0..3u32),
-            b in ("[a-z0-9._-]{1,8}", 0..12i32, 0..3u32),
+            a in ("[a-z0-9._-]{1,8}", 0..12i32, 0..3u32, 0..3u32),
+            b in ("[a-z0-9._-]{1,8}", 0..12i32, 0..3u32, 0..3u32),
             start in 0..i64::MAX,
         ) {
-            let (a, b) = (chain(&a.0, a.1, a.2), chain(&b.0, b.1, b.2));
+            let [a, b] = [a, b].map(|(topic, partition, epoch, replay)| {
+                ChainSource { replay, ..chain(&topic, partition, epoch) }
+            });
             let name = a.link_name(start);
             prop_assert_eq!(a.parse(&name), Some(start));
             let prefix = a.prefix();
@@ -280,11 +297,13 @@ mod tests {
         /// Whatever a footer's texts are, it is of the link it was found under, or refused.
         #[test]
         fn a_footer_is_of_its_link(
-            changes in prop::collection::vec((0..11usize, prop::option::of(numbers())), 0..4), end in 1..i64::MAX,
+            changes in prop::collection::vec((any::<prop::sample::Index>(), prop::option::of(numbers())), 0..4),
+            replay in 0..2u32, end in 1..i64::MAX,
         ) {
-            let footer = footer(chain("ticks", 3, 1), 0, end);
+            let footer = footer(ChainSource { replay, ..chain("ticks", 3, 1) }, 0, end);
             let mut key_values = footer.key_values();
             for (at, value) in changes {
+                let at = at.index(key_values.len());
                 match value {
                     Some(value) => key_values[at].1 = value,
                     None => key_values[at].0 = String::new(),
@@ -301,7 +320,11 @@ mod tests {
     fn names() {
         assert_eq!(chain("_t", 3, 0).link_name(17), "k-_t-3-00000000000000000017.parquet");
         assert_eq!(chain("t", 3, 2).link_name(17), "k-t-3-e2-00000000000000000017.parquet");
+        let replayed = ChainSource { replay: 4, ..chain("t", 3, 2) };
+        assert_eq!(replayed.link_name(17), "k-t-3-e2-r4-00000000000000000017.parquet");
         for none in [
+            "k-t-3-r4-e2-00000000000000000017.parquet",
+            "k-t-3-r0-00000000000000000017.parquet",
             "k-t-00000000000000000017.parquet",
             "k-t-3-0017.parquet",
             "k-t-03-00000000000000000017.parquet",

@@ -310,7 +310,10 @@ impl Decoder {
         sink: &mut dyn FnMut(Fate<'_>),
     ) {
         let Some(value) = record.value else {
-            return sink(rejected(Reason::Tombstone, None, None));
+            return match record.elements() {
+                elements if elements.len() > 0 => self.decode_elements(topic, partition, record, sink),
+                _ => sink(rejected(Reason::Tombstone, None, None)),
+            };
         };
         let message = message(value);
         let mut cursor = Cursor::new(message);
@@ -327,7 +330,7 @@ impl Decoder {
             // The common case: the message is the record, and it is read once.
             let parsed = self.record(&envelope, &mut cursor).and_then(|()| cursor.end());
             return sink(match parsed {
-                Ok(()) => self.fate(None, message),
+                Ok(()) => self.fate(None, message, value),
                 Err(broken) => rejected(broken.into(), None, Some(value)),
             });
         }
@@ -339,14 +342,37 @@ impl Decoder {
             Ok(Elements { texts, in_array }) => {
                 for (index, text) in texts.into_iter().enumerate() {
                     let index = in_array.then_some(index as i32);
+                    // What is rejected as a whole is the whole message, so that it can be decoded anew.
+                    let value = if in_array { text } else { value };
                     let mut cursor = Cursor::new(text);
                     let fate = match self.record(&envelope, &mut cursor) {
-                        Ok(()) => self.fate(index, text),
-                        Err(broken) => rejected(broken.into(), index, Some(text)),
+                        Ok(()) => self.fate(index, text, value),
+                        Err(broken) => rejected(broken.into(), index, Some(value)),
                     };
                     sink(fate);
                 }
             }
+        }
+    }
+
+    /// Decodes elements that were rejected before: each is a record, wherever in a message it was found.
+    fn decode_elements(
+        &mut self,
+        topic: &str,
+        partition: i32,
+        record: &Record<'_>,
+        sink: &mut dyn FnMut(Fate<'_>),
+    ) {
+        let envelope = Envelope { topic, partition, record };
+        self.parts_left = MESSAGE_PARTS_MAX;
+        for (element, text) in record.elements() {
+            let mut cursor = Cursor::new(text);
+            cursor.space();
+            let parsed = self.record(&envelope, &mut cursor).and_then(|()| cursor.end());
+            sink(match parsed {
+                Ok(()) => self.fate(Some(element), text, text),
+                Err(broken) => rejected(broken.into(), Some(element), Some(text)),
+            });
         }
     }
 
@@ -461,23 +487,23 @@ impl Decoder {
         }
     }
 
-    /// Judges the row that was read.
-    fn fate<'a>(&'a self, element: Option<i32>, text: &'a [u8]) -> Fate<'a> {
+    /// Judges the row that was read of a text; `value` is what is kept where it is rejected.
+    fn fate<'a>(&'a self, element: Option<i32>, text: &'a [u8], value: &'a [u8]) -> Fate<'a> {
         if self.only.is_some_and(|slot| self.row.values[slot] != Value::Bool(true)) {
             return Fate::Skipped;
         }
         if self.whole.is_empty() && text.iter().find(|b| !b.is_ascii_whitespace()) != Some(&b'{') {
-            return rejected(Reason::NotAnObject, element, Some(text));
+            return rejected(Reason::NotAnObject, element, Some(value));
         }
         if self.bad {
-            for (slot, value) in self.slots.iter().zip(&self.row.values) {
-                if let Value::Bad(reason) = value {
+            for (slot, found) in self.slots.iter().zip(&self.row.values) {
+                if let Value::Bad(reason) = found {
                     let column = Some(slot.name.as_str());
-                    return Fate::Rejected(Rejection { reason: *reason, column, element, value: Some(text) });
+                    return Fate::Rejected(Rejection { reason: *reason, column, element, value: Some(value) });
                 }
             }
         }
-        Fate::Row { row: &self.row, element, value: text }
+        Fate::Row { row: &self.row, element, value }
     }
 
     fn object(&mut self, cursor: &mut Cursor<'_>, node: usize, depth: usize) -> Parsed<()> {

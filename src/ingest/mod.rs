@@ -34,6 +34,7 @@ mod place;
 mod progress;
 mod register;
 mod rejected;
+pub mod replay;
 mod retry;
 mod route;
 mod row;
@@ -67,6 +68,7 @@ use self::place::Placer;
 pub(crate) use self::progress::Meter;
 pub use self::progress::{Calls, Held, Progress};
 pub(crate) use self::register::register;
+use self::rejected::Rejecting;
 use self::retry::{retried, retried_at_start};
 use self::shared::Shared;
 use self::specs::Specs;
@@ -313,9 +315,21 @@ async fn run_sharing(
         pipeline.run(&mut from_sources, &mut stop, &progress).await?;
         Ok(Some(pipeline))
     };
-    match ran.await {
+    let ran = ran.await;
+    conclude(ran, sources, from_sources, job.limits.drain_deadline, &progress).await
+}
+
+/// Ends what ran, or was stopped before it began (`None`), or failed: its sources leave, and have committed what they can.
+async fn conclude(
+    ran: Result<Option<Pipeline>>,
+    sources: Vec<Source>,
+    from_sources: FromSources,
+    drain_deadline: Duration,
+    progress: &watch::Sender<Progress>,
+) -> Result<Progress> {
+    match ran {
         Ok(Some(mut pipeline)) => {
-            finish(&mut pipeline, sources, from_sources, job.limits.drain_deadline).await?;
+            finish(&mut pipeline, sources, from_sources, drain_deadline).await?;
             let done = pipeline.progress();
             let _ = progress.send(done.clone());
             if pipeline.is_cut_off() {
@@ -366,6 +380,7 @@ async fn begin(
         topics,
         spec: specs.hash().to_owned(),
         writer,
+        replay: 0,
     });
     if retried_at_start("read the table's DDLs", || specs.follow_all()).await? {
         let mark = |source: &TopicPartition| origin.mark(&targets[0].name, &lake, source);
@@ -375,22 +390,8 @@ async fn begin(
         takeover.check_links(&targets, &origin, &specs).await?;
     }
     let meter = Arc::new(Meter::default());
-    // Both are looked at before one is made.
-    let mut seen = Vec::with_capacity(targets.len());
-    for target in &targets {
-        let look = || target.look(&*job.catalog, &job.stores);
-        seen.push(retried_at_start("look at the table in the catalog", look).await?);
-    }
-    for (target, seen) in targets.iter().zip(seen) {
-        let enter = || target.enter(&*job.catalog, &job.stores, seen);
-        let entered = retried_at_start("enter the table into the catalog", enter).await?;
-        if !entered.partitions.is_empty() {
-            let partitions = entered.partitions.len();
-            tracing::info!(table = %target.name, partitions, "registering the partitions that are there");
-            register(&*job.catalog, target, &entered.partitions, &meter).await?;
-        }
-        retried("note that the table is registered", || target.note(&entered)).await?;
-    }
+    enter(job, &targets, &meter).await?;
+    let rejecting = Rejecting { attempt: 0, epochs: origin.epochs() };
     let plan = Plan {
         targets,
         catalog: job.catalog.clone(),
@@ -406,7 +407,28 @@ async fn begin(
         ends: found.into_iter().flat_map(|found| found.ends).collect(),
         commands: sources.iter().map(|source| (source.topic.clone(), source.commands.clone())).collect(),
     };
-    Ok(Pipeline::new(plan, Placer::new(spec, job.limits.of_buffer())))
+    Ok(Pipeline::new(plan, Placer::new(spec, job.limits.of_buffer(), rejecting)))
+}
+
+/// Makes the tables in the catalog where they are not there, with the partitions that have files.
+async fn enter(job: &Job, targets: &[Arc<Target>; 2], meter: &Meter) -> Result<()> {
+    // Both are looked at before one is made.
+    let mut seen = Vec::with_capacity(targets.len());
+    for target in targets {
+        let look = || target.look(&*job.catalog, &job.stores);
+        seen.push(retried_at_start("look at the table in the catalog", look).await?);
+    }
+    for (target, seen) in targets.iter().zip(seen) {
+        let enter = || target.enter(&*job.catalog, &job.stores, seen);
+        let entered = retried_at_start("enter the table into the catalog", enter).await?;
+        if !entered.partitions.is_empty() {
+            let partitions = entered.partitions.len();
+            tracing::info!(table = %target.name, partitions, "registering the partitions that are there");
+            register(&*job.catalog, target, &entered.partitions, meter).await?;
+        }
+        retried("note that the table is registered", || target.note(&entered)).await?;
+    }
+    Ok(())
 }
 
 fn start_sources(job: &Job, spec: &Spec, to_job: ToJob) -> Result<Vec<Source>> {

@@ -5,7 +5,7 @@
 //! note of each topic in `_ticklake/topics/`, so that this is seen at the start, before a row is written; footers say
 //! it too, for links that another writer put.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 
 use serde::{Deserialize, Serialize};
 
@@ -38,6 +38,8 @@ pub(super) struct Origin {
     pub topics: HashMap<String, Topic>,
     pub spec: String,
     pub writer: String,
+    /// Above 0 where it decodes rejected records anew.
+    pub replay: u32,
 }
 
 /// A topic as this run reads it.
@@ -56,7 +58,13 @@ impl Origin {
     /// The chains that a source's rows belong to.
     pub fn chain(&self, source: &TopicPartition) -> ChainSource {
         let epoch = self.topics.get(&*source.topic).map_or(0, |topic| topic.epoch);
-        ChainSource { source: source.clone(), epoch }
+        ChainSource { source: source.clone(), epoch, replay: self.replay }
+    }
+
+    /// The topics that are read under an epoch.
+    pub fn epochs(&self) -> BTreeMap<String, u32> {
+        let epochs = self.topics.iter().map(|(topic, Topic { epoch, .. })| (topic.clone(), *epoch));
+        epochs.filter(|(_, epoch)| *epoch > 0).collect()
     }
 
     /// What an offset of a source is committed under: for a table, whose folder has an id.
@@ -119,6 +127,21 @@ pub(super) async fn admit(table: &Folder, found: &Found, epoch: u32) -> Result<T
     must_be_same(&theirs.cluster, &ours.cluster, &theirs.topic_id, &ours.topic_id)
         .map_err(|e| e.with("topic", &found.topic).with("noted in", at()))?;
     Ok(Topic { id: ours.topic_id, epoch })
+}
+
+/// The latest epoch of each topic that the table was written from.
+pub(super) async fn newest_epochs(table: &Folder) -> Result<HashMap<String, u32>> {
+    let folder = table.folder(NOTES)?;
+    let mut newest: HashMap<String, u32> = HashMap::new();
+    for entry in folder.list().await? {
+        // One that cannot be read is its own epoch's to complain of.
+        let note = folder.read(&entry.name).await?.and_then(|text| serde_json::from_slice::<Note>(&text).ok());
+        if let Some(Note { topic, epoch, .. }) = note {
+            let of_topic = newest.entry(topic).or_default();
+            *of_topic = epoch.max(*of_topic);
+        }
+    }
+    Ok(newest)
 }
 
 /// The epoch, below the one that is asked for, that has read this very topic: a new one would write each of its rows

@@ -5,7 +5,7 @@ use tokio::time::Instant;
 use super::buffer::{BufferLimits, Buffers, ChainId, Side};
 use super::decode::{Decoder, Fate, Rejection};
 use super::frontier::Frontier;
-use super::rejected;
+use super::rejected::{self, Rejecting};
 use super::route::{NoPartition, Router};
 use super::row::{Reason, Row};
 use crate::kafka::{Record, TopicPartition};
@@ -44,6 +44,7 @@ pub(super) struct Shelves {
     router: Router,
     rejected_router: Router,
     rejected_row: Row,
+    rejecting: Rejecting,
     pub buffers: Buffers,
     key: Vec<u8>,
     /// Chains whose buffers reached a limit; they are sealed between records.
@@ -52,7 +53,7 @@ pub(super) struct Shelves {
 }
 
 impl Placer {
-    pub fn new(spec: &Spec, limits: BufferLimits) -> Self {
+    pub fn new(spec: &Spec, limits: BufferLimits, rejecting: Rejecting) -> Self {
         let types = spec.columns.iter().map(|c| c.column.column_type.clone()).collect();
         Self {
             decoder: Decoder::new(spec),
@@ -60,6 +61,7 @@ impl Placer {
                 router: Router::new(spec),
                 rejected_router: rejected::router(),
                 rejected_row: Row::default(),
+                rejecting,
                 buffers: Buffers::new(limits, [types, rejected::types()]),
                 key: Vec::new(),
                 full: Vec::new(),
@@ -123,7 +125,7 @@ impl Shelves {
 
     fn put_rejected(&mut self, rejection: &Rejection<'_>, at: &Place<'_>, frontier: &mut Frontier) {
         let mut row = std::mem::take(&mut self.rejected_row);
-        rejected::fill(&mut row, at.source, at.record, rejection);
+        rejected::fill(&mut row, &self.rejecting, at.source, at.record, rejection);
         self.begin_key(Side::Rejected, at.number);
         let placed = self.rejected_router.route(&row, &mut self.key).and_then(|()| {
             match self.buffers.find(&self.key) {

@@ -2,46 +2,69 @@
 //!
 //! Its own location beside the table's, its own chains, partitioned by `date` of the Kafka timestamp in UTC.
 
+use std::collections::BTreeMap;
+
 use super::decode::Rejection;
 use super::route::{Field, Of, Router};
-use super::row::{Row, Value};
+use super::row::{Row, Tree, Value};
 use crate::error::Result;
 use crate::kafka::{Record, TopicPartition};
 use crate::store::Folder;
 use crate::table::spec::{NullPartition, Transform};
 use crate::table::transform::Calendar;
+use crate::table::columns::StructField;
 use crate::table::{Column, ColumnType, Ddl};
 
-/// The columns of every rejected table: name, type, and what the catalog says of it.
-const COLUMNS: [(&str, ColumnType, &str); 10] = [
-    ("topic", ColumnType::String, "Kafka topic"),
-    ("partition", ColumnType::Int, "Kafka partition"),
-    ("offset", ColumnType::BigInt, "Kafka offset"),
-    ("element", ColumnType::Int, "which element of the message's array; null: the whole message"),
-    ("timestamp", ColumnType::Timestamp, "Kafka timestamp"),
-    ("key", ColumnType::Binary, "Kafka key"),
-    ("value", ColumnType::Binary, "the record as it came, its bytes"),
-    ("reason", ColumnType::String, "why it is no row"),
-    ("column", ColumnType::String, "the column that it was for, where there is one"),
-    ("attempt", ColumnType::Int, "0: rejected by the ingest"),
-];
+/// What is written of every rejected record but its values.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Rejecting {
+    /// The replay that rejected it; 0 is the ingest.
+    pub attempt: u32,
+    /// Of the topics that are read under one.
+    pub epochs: BTreeMap<String, u32>,
+}
+
 const TIMESTAMP: usize = 4;
+const WIDTH: usize = 12;
+
+/// The columns of every rejected table.
+pub(super) fn columns() -> Vec<Column> {
+    use ColumnType::{Array, BigInt, Binary, Int, String, Struct, Timestamp};
+    let field =
+        |name: &str, field_type: ColumnType| StructField { name: name.to_owned(), field_type };
+    let header = Struct(vec![field("name", String), field("value", Binary)]);
+    let columns = [
+        ("topic", String, "Kafka topic"),
+        ("partition", Int, "Kafka partition"),
+        ("offset", BigInt, "Kafka offset"),
+        ("element", Int, "which element of the message's array; null: the whole message"),
+        ("timestamp", Timestamp, "Kafka timestamp"),
+        ("key", Binary, "Kafka key"),
+        ("value", Binary, "the record as it came, its bytes"),
+        ("reason", String, "why it is no row"),
+        ("column", String, "the column that it was for, where there is one"),
+        ("attempt", Int, "0: rejected by the ingest; above it: by the replay of that number"),
+        ("headers", Array(Box::new(header)), "Kafka headers, where the table has a column of one"),
+        ("epoch", Int, "of the topic, where one was made anew under its name"),
+    ];
+    let column = |(name, column_type, comment): (&str, ColumnType, &str)| Column {
+        name: name.to_owned(),
+        column_type,
+        comment: Some(comment.to_owned()),
+    };
+    columns.map(column).into()
+}
 
 /// The columns' types, in order.
 pub(super) fn types() -> Vec<ColumnType> {
-    COLUMNS.map(|(_, column_type, _)| column_type).to_vec()
+    columns().into_iter().map(|column| column.column_type).collect()
 }
 
 /// The rejected table of a table, in the folder beside it.
 pub(super) fn ddl(table: &Ddl, folder: &Folder) -> Result<Ddl> {
-    let column = |(name, column_type, comment): &(&str, ColumnType, &str)| Column {
-        name: (*name).to_owned(),
-        column_type: column_type.clone(),
-        comment: Some((*comment).to_owned()),
-    };
     Ok(Ddl {
         name: table.name.rejected()?,
-        columns: COLUMNS.iter().map(column).collect(),
+        columns: columns(),
         comment: Some(format!("records that could not be rows of {}", table.name)),
         partitioned_by: vec![Column {
             name: "date".to_owned(),
@@ -60,8 +83,14 @@ pub(super) fn router() -> Router {
 }
 
 /// Fills a row with a rejected record.
-pub(super) fn fill(row: &mut Row, source: &TopicPartition, record: &Record<'_>, rejection: &Rejection<'_>) {
-    row.values.resize(COLUMNS.len(), Value::Null);
+pub(super) fn fill(
+    row: &mut Row,
+    by: &Rejecting,
+    source: &TopicPartition,
+    record: &Record<'_>,
+    rejection: &Rejection<'_>,
+) {
+    row.values.resize(WIDTH, Value::Null);
     row.clear();
     row.set_text(0, source.topic.as_bytes());
     row.values[1] = Value::Int(i64::from(source.partition));
@@ -80,5 +109,26 @@ pub(super) fn fill(row: &mut Row, source: &TopicPartition, record: &Record<'_>, 
     if let Some(column) = rejection.column {
         row.set_text(8, column.as_bytes());
     }
-    row.values[9] = Value::Int(0);
+    row.values[9] = Value::Int(i64::from(by.attempt));
+    if let Some(headers) = headers(record) {
+        row.set_text(10, &headers);
+    }
+    row.values[11] = Value::Int(i64::from(by.epochs.get(&*source.topic).copied().unwrap_or(0)));
+}
+
+/// A record's headers as a nested value; `None` where it has none.
+fn headers(record: &Record<'_>) -> Option<Vec<u8>> {
+    let text = |bytes: &[u8]| Tree::Text(bytes.into());
+    // A name that is no text is none that a column could have.
+    let header = |(name, value): (&[u8], Option<&[u8]>)| {
+        let name = String::from_utf8_lossy(name);
+        Tree::Struct(vec![text(name.as_bytes()), value.map_or(Tree::Null, text)])
+    };
+    let headers: Vec<Tree> = record.headers().map(header).collect();
+    if headers.is_empty() {
+        return None;
+    }
+    let mut bytes = Vec::new();
+    Tree::List(headers).write(&mut bytes);
+    Some(bytes)
 }

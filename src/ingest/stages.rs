@@ -15,6 +15,7 @@ use super::decode::Fate;
 use super::encode::Encoder;
 use super::frontier::Frontier;
 use super::place::{Place, Placer};
+use super::rejected::Rejecting;
 use super::row::Row;
 use super::write::{Rows, encode};
 use crate::error::{Error, Kind, Result};
@@ -45,7 +46,7 @@ impl Stages {
         let spec = Spec::from_ddl(ddl)?;
         let limits = limits.of_buffer();
         let encoder = Encoder::new(&file_schema(&ddl.columns), spec.sort.clone(), spec.compression);
-        Ok(Self { placer: Placer::new(&spec, limits), limits, encoder, spec })
+        Ok(Self { placer: Placer::new(&spec, limits, Rejecting::default()), limits, encoder, spec })
     }
 
     /// Decodes records to rows and drops them; gives how many there were.
@@ -108,7 +109,7 @@ impl Stages {
                 sealed.push(Sealed(Rows { packed, forms: buffers.forms(side) }));
             }
         }
-        self.placer = Placer::new(&self.spec, self.limits);
+        self.placer = Placer::new(&self.spec, self.limits, Rejecting::default());
         sealed
     }
 

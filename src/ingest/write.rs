@@ -239,7 +239,7 @@ mod tests {
     /// What was written, as a reader sees it.
     fn written() -> Footer {
         Footer {
-            chain: ChainSource { source: TopicPartition::new("ticks", 3), epoch: 1 },
+            chain: ChainSource { source: TopicPartition::new("ticks", 3), epoch: 1, replay: 0 },
             start: 120,
             end: 480,
             cluster: "lkc-1".into(),

@@ -83,6 +83,12 @@ impl Reader {
         Ok(Some(ReaderTopic { cluster, topic_id, partitions }))
     }
 
+    /// The id of the cluster.
+    pub fn cluster(&self) -> Result<String> {
+        self.log_in()?;
+        cluster_id(&self.consumer)
+    }
+
     /// The offsets that the group has committed, with their metadata.
     pub fn committed(&self, sources: &[TopicPartition]) -> Result<BTreeMap<TopicPartition, (i64, String)>> {
         self.log_in()?;

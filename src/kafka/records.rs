@@ -43,6 +43,8 @@ pub struct RecordSet {
     block: Vec<u8>,
     records: Vec<Entry>,
     headers: Vec<HeaderEntry>,
+    /// By offset; none in what comes from Kafka.
+    elements: Vec<ElementEntry>,
 }
 
 /// One Kafka record, as the broker has it.
@@ -71,6 +73,12 @@ struct HeaderEntry {
     value: Span,
 }
 
+struct ElementEntry {
+    offset: i64,
+    element: i32,
+    value: Span,
+}
+
 /// A piece of the block; a length of `u32::MAX` is null.
 #[derive(Clone, Copy)]
 struct Span {
@@ -80,7 +88,14 @@ struct Span {
 
 impl RecordSet {
     pub fn new(source: TopicPartition, assignment: u64) -> Self {
-        Self { source, assignment, block: Vec::new(), records: Vec::new(), headers: Vec::new() }
+        Self {
+            source,
+            assignment,
+            block: Vec::new(),
+            records: Vec::new(),
+            headers: Vec::new(),
+            elements: Vec::new(),
+        }
     }
 
     /// An empty set after this one, of the same assignment, with room for as much.
@@ -91,6 +106,7 @@ impl RecordSet {
             block: Vec::with_capacity(self.block.len()),
             records: Vec::with_capacity(self.records.len()),
             headers: Vec::with_capacity(self.headers.len()),
+            elements: Vec::new(),
         }
     }
 
@@ -111,6 +127,14 @@ impl RecordSet {
         if let Some(last) = self.records.last_mut() {
             last.headers.1 = self.headers.len() as u32;
         }
+    }
+
+    /// Appends an element of the array in the record pushed last: such a record is its elements, each a text of its own, and
+    /// no message.
+    pub fn push_element(&mut self, element: i32, value: &[u8]) {
+        let value = self.copy(Some(value));
+        let offset = self.records.last().map_or(0, |last| last.offset);
+        self.elements.push(ElementEntry { offset, element, value });
     }
 
     fn copy(&mut self, bytes: Option<&[u8]>) -> Span {
@@ -162,6 +186,26 @@ impl Record<'_> {
     /// Of its key and its value.
     pub fn bytes(&self) -> usize {
         self.key.map_or(0, <[u8]>::len) + self.value.map_or(0, <[u8]>::len)
+    }
+
+    /// Names and values, in their order.
+    pub fn headers(&self) -> impl Iterator<Item = (&[u8], Option<&[u8]>)> {
+        let headers = &self.set.headers[self.headers.0 as usize..self.headers.1 as usize];
+        headers.iter().map(|h| (self.set.bytes(h.name).unwrap_or_default(), self.set.bytes(h.value)))
+    }
+
+    /// Elements of an array that are to be decoded for themselves, with their places in it; none of a record that is a message.
+    #[inline]
+    pub fn elements(&self) -> impl ExactSizeIterator<Item = (i32, &[u8])> {
+        let all = &self.set.elements;
+        let ours = match all.is_empty() {
+            true => &all[..],
+            false => {
+                let first = all.partition_point(|e| e.offset < self.offset);
+                &all[first..first + all[first..].partition_point(|e| e.offset == self.offset)]
+            }
+        };
+        ours.iter().map(|e| (e.element, self.set.bytes(e.value).unwrap_or_default()))
     }
 
     /// The value of the last header of that name; `None` where there is none or its value is null.

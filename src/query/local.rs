@@ -97,7 +97,7 @@ impl LocalEngine {
         let dialect = self.session.config_options().sql_parser.dialect;
         let statement = self.session.sql_to_statement(sql, &dialect)?;
         let names = self.session.resolve_table_references(&statement)?;
-        let lake = Lake::new(self.catalog.clone(), self.stores.clone());
+        let lake = Lake::new(self.catalog.clone(), self.stores.clone(), self.session.clone());
         // Its tables list what is in the catalog, and cannot wait for it.
         let lists_tables = names.iter().any(|name| name.schema() == Some("information_schema"));
         let lake = if lists_tables { lake.listed().await? } else { lake };

@@ -163,7 +163,7 @@ impl Chain {
             Read::Link(link) => Some(&link.footer.chain),
             Read::Unread | Read::Foreign => None,
         });
-        link.map_or_else(|| self.prefix.trim_matches(['k', '-']).to_owned(), super::source_name)
+        link.map_or_else(|| self.prefix.trim_matches(['k', '-']).to_owned(), ToString::to_string)
     }
 }
 

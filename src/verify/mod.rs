@@ -40,7 +40,7 @@ use self::sources::{Notes, Sources};
 use self::walk::{Found, walk};
 use crate::catalog::Catalog;
 use crate::error::{Error, Result};
-use crate::ingest::{ChainSource, Side, Target, open_targets};
+use crate::ingest::{Side, Target, open_targets};
 use crate::kafka::Connection;
 use crate::store::{Entry, Stores};
 use crate::table::spec::Compression;
@@ -179,7 +179,7 @@ impl Tally {
                 let name = link.footer.chain.link_name(link.footer.start);
                 let problem = Problem::new(Kind::OtherTopic, &table.name, detail);
                 let problem = problem.in_partition(key.path()).of_file(format!("{}/{name}", key.path()));
-                self.problems.push(problem.of_source(source_name(&link.footer.chain)));
+                self.problems.push(problem.of_source(link.footer.chain.to_string()));
             }
             if let Some(spans) = &mut self.spans {
                 spans.add(side, &key, &link);
@@ -271,12 +271,4 @@ impl Report {
 /// An empty object is a folder's marker, as consoles leave them; an empty file of ours is a lost one.
 fn is_marker(entry: &Entry) -> bool {
     entry.size_bytes == 0 && !entry.name.ends_with(".parquet")
-}
-
-/// `ticks-3`, `ticks-3-e1`.
-fn source_name(chain: &ChainSource) -> String {
-    match chain.epoch {
-        0 => chain.source.to_string(),
-        epoch => format!("{}-e{epoch}", chain.source),
-    }
 }

@@ -13,7 +13,7 @@ use std::sync::Arc;
 use super::chains::Link;
 use super::report::{Compared, Kind, Problem, SourceLine};
 use super::sources::{Notes, Sources};
-use super::{Check, Records, source_name};
+use super::{Check, Records};
 use crate::error::{self, Error, Result};
 use crate::ingest::{Census, ChainSource, CommitMark, Note, Side, Target, kept, may_be_one_topic};
 use crate::kafka::{Reader, ReaderTopic, TopicPartition};
@@ -148,7 +148,7 @@ pub(super) async fn compare(
         };
         for partition in found.partitions {
             let source = TopicPartition::new(&topic, partition);
-            let chain = ChainSource { source: source.clone(), epoch: note.epoch };
+            let chain = ChainSource { source: source.clone(), epoch: note.epoch, replay: 0 };
             let ours = CommitMark {
                 table: check.table.to_string(),
                 lake: notes.id.clone().unwrap_or_default(),
@@ -178,7 +178,7 @@ pub(super) async fn compare(
             if chain_end > compared.to {
                 let detail = format!("its chains end at {chain_end}, and the topic at {}", compared.to);
                 let problem = Problem::new(Kind::BeyondTheEnd, &check.table, detail);
-                problems.push(problem.of_source(source_name(&chain)));
+                problems.push(problem.of_source(chain.to_string()));
             }
             problems.extend(places.problems(&chain, &compared, tables));
             note_compared(lines, &chain, compared);
@@ -216,14 +216,14 @@ fn gaps(notes: &Notes, chain: &ChainSource) -> Vec<(i64, i64)> {
 }
 
 fn note_compared(lines: &mut Vec<SourceLine>, chain: &ChainSource, compared: Compared) {
-    let of = |line: &SourceLine| (line.topic.clone(), line.partition, line.epoch);
-    let ours = (chain.source.topic.to_string(), chain.source.partition, chain.epoch);
+    let of = |line: &SourceLine| (line.topic.clone(), line.partition, line.epoch, line.replay);
+    let ours = (chain.source.topic.to_string(), chain.source.partition, chain.epoch, chain.replay);
     match lines.binary_search_by_key(&ours, of) {
         Ok(at) => lines[at].compared = Some(compared),
         Err(at) => {
-            let (topic, partition, epoch) = ours;
+            let (topic, partition, epoch, replay) = ours;
             let line =
-                SourceLine { topic, partition, epoch, links: 0, chain_end: 0, compared: Some(compared) };
+                SourceLine { topic, partition, epoch, replay, links: 0, chain_end: 0, compared: Some(compared) };
             lines.insert(at, line);
         }
     }
@@ -394,7 +394,7 @@ impl Places {
         for Chain { place: (side, path), spans, missing, missing_at, .. } in &self.chains {
             let table = &tables[*side as usize].name;
             let problem = |kind, detail: String| {
-                Problem::new(kind, table, detail).in_partition(path).of_source(source_name(chain))
+                Problem::new(kind, table, detail).in_partition(path).of_source(chain.to_string())
             };
             // Those that Kafka still has whole.
             for span in spans.iter().filter(|span| span.start >= compared.from && span.end <= compared.to) {

@@ -217,12 +217,19 @@ pub struct SourceLine {
     pub topic: String,
     pub partition: i32,
     pub epoch: u32,
+    /// Above 0 where its rows were rejected records first, and that replay made them rows.
+    #[serde(skip_serializing_if = "is_zero")]
+    pub replay: u32,
     pub links: u64,
     /// The greatest end of its chains.
     pub chain_end: i64,
     /// Only where the records were read.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub compared: Option<Compared>,
+}
+
+fn is_zero(number: &u32) -> bool {
+    *number == 0
 }
 
 /// What of a source was compared with its records.

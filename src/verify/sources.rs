@@ -5,7 +5,6 @@ use std::collections::BTreeMap;
 use futures::StreamExt;
 
 use super::report::{GapLine, Kind, Problem, SourceLine};
-use super::source_name;
 use crate::error::{self, Result};
 use crate::ingest::{ChainSource, Footer, GAPS, Gap, NOTES, Note, Target, kept, may_be_one_topic};
 
@@ -172,7 +171,7 @@ impl Sources {
         let mut sources: BTreeMap<&str, Vec<String>> = BTreeMap::new();
         for (chain, seen) in &self.seen {
             for spec in seen.specs.keys() {
-                sources.entry(spec).or_default().push(source_name(chain));
+                sources.entry(spec).or_default().push(chain.to_string());
             }
         }
         let mut problems = Vec::new();
@@ -191,6 +190,7 @@ impl Sources {
             topic: chain.source.topic.to_string(),
             partition: chain.source.partition,
             epoch: chain.epoch,
+            replay: chain.replay,
             links: seen.links,
             chain_end: seen.chain_end,
             compared: None,

@@ -19,6 +19,7 @@ mod partition;
 mod paths;
 mod produce;
 mod query;
+mod replay;
 mod schemas;
 mod servers;
 mod simulation;

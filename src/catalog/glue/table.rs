@@ -6,7 +6,7 @@ use aws_sdk_glue::types::{
     Column as GlueColumn, PartitionInput, SerDeInfo, StorageDescriptor, Table, TableInput,
 };
 
-use crate::catalog::Partition;
+use crate::catalog::{Partition, is_view};
 use crate::error::{Error, Kind, Result};
 use crate::table::ddl::{self, Property};
 use crate::table::{Column, Ddl, TableName};
@@ -75,9 +75,7 @@ fn glue_column(column: &Column) -> Result<GlueColumn> {
 pub(super) fn must_be_files(name: &TableName, table: &Table) -> Result<()> {
     let refuse = |what: String| Err(Error::new(Kind::Catalog, what).with("table", name));
     if table.table_type() == Some("VIRTUAL_VIEW") {
-        return refuse(
-            "it is a view, which is an engine's own text: ask Athena (--engine athena)".to_owned(),
-        );
+        return Err(is_view(name));
     }
     let format = ["table_type", "spark.sql.sources.provider"]
         .iter()

@@ -8,6 +8,9 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use datafusion::catalog::{CatalogProvider, CatalogProviderList, SchemaProvider, TableProvider};
 use datafusion::common::DataFusionError;
+use datafusion::datasource::ViewTable;
+use datafusion::execution::SessionStateBuilder;
+use datafusion::execution::session_state::SessionState;
 
 use super::CATALOG;
 use super::scan::LakeTable;
@@ -20,6 +23,8 @@ use crate::table::{Ddl, TableName};
 pub(super) struct Lake {
     catalog: Arc<dyn Catalog>,
     stores: Stores,
+    /// What plans a view's own SQL; none within one, as those that are made here are of tables.
+    views: Option<SessionState>,
     /// All tables, where the query asks for a list of them.
     names: Arc<Vec<TableName>>,
 }
@@ -32,8 +37,20 @@ struct Database {
 }
 
 impl Lake {
-    pub(super) fn new(catalog: Arc<dyn Catalog>, stores: Stores) -> Self {
-        Self { catalog, stores, names: Arc::default() }
+    pub(super) fn new(catalog: Arc<dyn Catalog>, stores: Stores, session: SessionState) -> Self {
+        Self { catalog, stores, views: Some(session), names: Arc::default() }
+    }
+
+    /// A view that was made here, as its SQL plans it.
+    async fn view(&self, name: &TableName) -> Result<Option<Arc<dyn TableProvider>>, DataFusionError> {
+        let Some(session) = &self.views else { return Ok(None) };
+        let Some(sql) = self.catalog.view(name).await.map_err(external)? else { return Ok(None) };
+        let lake = Self { views: None, names: Arc::default(), ..self.clone() };
+        let session = SessionStateBuilder::new_from_existing(session.clone())
+            .with_catalog_list(Arc::new(lake))
+            .build();
+        let plan = session.create_logical_plan(&sql).await?;
+        Ok(Some(Arc::new(ViewTable::new(plan, Some(sql)))))
     }
 
     /// With the names of all tables, for `SHOW TABLES` and `information_schema`.
@@ -79,11 +96,15 @@ impl SchemaProvider for Database {
         // What cannot be a table's name is none: DataFusion says so in its own words.
         let Ok(name) = TableName::new(&self.name, name) else { return Ok(None) };
         let ddl = match self.lake.catalog.table(&name).await {
-            // In a list of all tables, one that cannot be read is left out; who asks for it hears why.
-            Err(e) if !self.lake.names.is_empty() && !e.is_retryable() => {
-                tracing::debug!(%name, error = crate::error::chain(&e), "left out of the list");
-                None
-            }
+            Err(e) if !e.is_retryable() => match self.lake.view(&name).await? {
+                Some(view) => return Ok(Some(view)),
+                // In a list of all tables, one that cannot be read is left out; who asks for it hears why.
+                None if !self.lake.names.is_empty() => {
+                    tracing::debug!(%name, error = crate::error::chain(&e), "left out of the list");
+                    None
+                }
+                None => return Err(external(e)),
+            },
             found => found.map_err(external)?,
         };
         if ddl.as_ref().is_some_and(Ddl::is_projected) {

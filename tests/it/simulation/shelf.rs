@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex};
 
 use async_trait::async_trait;
-use ticklake::catalog::{Catalog, Condition, Partition, Registered};
+use ticklake::catalog::{Catalog, Condition, Partition, Registered, View};
 use ticklake::error::{Error, Kind, Result};
 use ticklake::table::{Ddl, TableName};
 
@@ -114,6 +114,14 @@ impl Catalog for Shelf {
     async fn table(&self, name: &TableName) -> Result<Option<Ddl>> {
         self.call("table").await?;
         Ok(self.state().tables.get(&name.to_string()).map(|table| table.ddl.clone()))
+    }
+
+    async fn put_view(&self, _: &View) -> Result<()> {
+        self.call("put_view").await
+    }
+
+    async fn view(&self, _: &TableName) -> Result<Option<String>> {
+        Ok(None)
     }
 
     async fn tables(&self, _: Option<&str>) -> Result<Vec<TableName>> {

@@ -9,7 +9,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use object_store::ListResult;
 use object_store::path::Path;
-use ticklake::catalog::{Catalog, Condition, Partition, Registered};
+use ticklake::catalog::{Catalog, Condition, Partition, Registered, View};
 use ticklake::error::Result;
 use ticklake::table::{Ddl, TableName};
 use ticklake::verify::{self, Check, Report};
@@ -152,6 +152,14 @@ impl Catalog for Changing {
             Some(altered) if !is_first && altered.name == *name => Ok(Some(altered.clone())),
             _ => self.catalog.table(name).await,
         }
+    }
+
+    async fn put_view(&self, view: &View) -> Result<()> {
+        self.catalog.put_view(view).await
+    }
+
+    async fn view(&self, name: &TableName) -> Result<Option<String>> {
+        self.catalog.view(name).await
     }
 
     async fn tables(&self, database: Option<&str>) -> Result<Vec<TableName>> {

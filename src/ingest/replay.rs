@@ -1,0 +1,363 @@
+//! Decodes rejected records anew, after the table's DDL was fixed.
+//!
+//! ```text
+//! rejected rows ─ feed: in the order of offsets ─▶ source ─▶ the pipeline of an ingest ─▶ chains r<k>
+//! ```
+//!
+//! Replay `k` takes every rejected record that is open below the offsets that the ingest has committed: what replay `k - 1`
+//! rejected, and what the ingest rejected since. It writes rows and rejected rows into chains of its own, over the same
+//! offsets, so all that holds for chains holds for them: one that was killed is run again and gives each row once, and two
+//! at once are two writers of one chain. What still fails carries the replay's number (`attempt`).
+//!
+//! Fate is pure for one DDL only. So a replay has a `plan`, kept in the table's folder before a row is written: the DDL, and
+//! up to which offset of each source. An unfinished one is finished by its own plan, whatever the DDL is by then.
+
+mod feed;
+mod links;
+mod plan;
+mod source;
+mod view;
+
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::sync::Arc;
+
+use tokio::sync::watch;
+
+use self::feed::Feed;
+use self::links::{Links, read_links};
+use self::plan::{Ledger, Plan, Stretch};
+use super::origin::{Origin, Topic, may_be_one_topic, newest_epochs};
+use super::pipeline::{self, Pipeline};
+use super::place::Placer;
+use super::rejected::Rejecting;
+use super::retry::retried_at_start;
+use super::shared::Shared;
+use super::specs::{Specs, kept};
+use super::start::CommitMark;
+use super::target::{Target, targets};
+use super::{ChainSource, Job, Meter, Progress, conclude, enter, find};
+use crate::error::{Error, Kind, Result};
+use crate::kafka::{FromSources, Reader, ReaderTopic, Source, SourceCommand, TopicPartition};
+use crate::table::{Ddl, Spec, TableName};
+
+/// What a replay came to.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Replayed {
+    /// Its number; `None` where nothing was to be done.
+    pub replay: Option<u32>,
+    /// Why nothing was to be done.
+    pub nothing: Option<&'static str>,
+    /// Kafka records that were taken, and what they gave.
+    pub records: u64,
+    pub rows: u64,
+    pub rejected: u64,
+    pub skipped: u64,
+    /// Rows, rejected ones too, that an earlier run of this replay had written.
+    pub already_there: u64,
+    pub files: u64,
+    /// The view of what is open now.
+    pub view: Option<TableName>,
+}
+
+/// Replays what is open by the job's DDL; its topics are those that have rejected records. `stop` ends it at once with what is
+/// durable by then; the next run goes on.
+///
+/// It is heavy on the CPU, as [`super::run`] is, and has the same limits of memory; beside them it holds the rejected files that
+/// overlap at one offset.
+pub async fn replay(
+    job: Job,
+    stop: watch::Receiver<bool>,
+    progress: watch::Sender<Progress>,
+) -> Result<Replayed> {
+    let mut job = job;
+    job.limits.workers = 1;
+    job.limits.rejected_max_ratio = 1.0; // it is known that they were rejected
+    job.limits.check()?;
+    let wanted = Spec::from_ddl(&job.ddl)?.hash();
+    loop {
+        let tables = targets(&job, &Spec::from_ddl(&job.ddl)?).await?;
+        let ledger = retried_at_start("read the replays", || Ledger::read(&tables[0].folder)).await?;
+        let links = retried_at_start("read the rejected files", || read_links(&tables[1])).await?;
+        let plan = match ledger.unfinished() {
+            Some(plan) => plan.clone(),
+            None => match plan_next(&job, &tables, &ledger, &links).await? {
+                Ok(plan) => plan,
+                Err(nothing) => return Ok(Replayed { nothing: Some(nothing), ..Replayed::default() }),
+            },
+        };
+        let is_last = plan.spec == wanted;
+        let job = match is_last {
+            true => job.clone(),
+            false => {
+                tracing::warn!(
+                    replay = plan.replay,
+                    "an unfinished replay is finished first, by the DDL that it began with"
+                );
+                Job { ddl: plan_ddl(&plan, &tables[0]).await?, ..job.clone() }
+            }
+        };
+        let Some(replayed) = run_plan(&job, &plan, &links, stop.clone(), &progress).await? else {
+            return Err(Error::new(Kind::Interrupted, "the replay was stopped: run it again, and it goes on")
+                .with("replay", plan.replay));
+        };
+        if is_last {
+            return Ok(replayed);
+        }
+    }
+}
+
+/// Plans the next replay, and notes the plan; in words why not, where there is nothing to do.
+async fn plan_next(
+    job: &Job,
+    tables: &[Arc<Target>; 2],
+    ledger: &Ledger,
+    links: &Links,
+) -> Result<std::result::Result<Plan, &'static str>> {
+    let spec = Spec::from_ddl(&job.ddl)?;
+    let last = ledger.last();
+    let mut stretches = Vec::new();
+    let ends = ends(job, &tables[0], links, last).await?;
+    for (chain, to) in ends {
+        let from = last.and_then(|last| last.stretch(&chain)).map_or(0, |stretch| stretch.to);
+        let (cluster, topic_id) = links.identity(&chain).unwrap_or_default();
+        stretches.push(Stretch {
+            topic: chain.source.topic.to_string(),
+            partition: chain.source.partition,
+            epoch: chain.epoch,
+            cluster,
+            topic_id,
+            from,
+            to: to.max(from),
+        });
+    }
+    let plan =
+        Plan { replay: last.map_or(0, |last| last.replay) + 1, spec: spec.hash(), sources: stretches };
+    let open = links.open_of(&plan);
+    if open.is_empty() {
+        return Ok(Err("no rejected record is open"));
+    }
+    if open.iter().all(|link| link.footer.spec == plan.spec) {
+        return Ok(Err("all that is open was rejected by this very DDL: it would be rejected again"));
+    }
+    // Who goes on with a killed replay finds its DDL.
+    Specs::new(&tables[0].folder, &job.ddl, &spec)?.record().await?;
+    plan.note(&tables[0].folder).await.map(Ok)
+}
+
+/// Up to which offset the rejected records of each source are all there: the committed one of the group, below which every one is
+/// in a registered link; or the end of its chains where its topic is gone, was made anew, or is read under a later epoch.
+async fn ends(
+    job: &Job,
+    table: &Target,
+    links: &Links,
+    last: Option<&Plan>,
+) -> Result<BTreeMap<ChainSource, i64>> {
+    let mut chains: BTreeSet<ChainSource> = links.of_ingest().collect();
+    chains.extend(last.into_iter().flat_map(|last| last.sources.iter().map(Stretch::chain)));
+    let mut ends = BTreeMap::new();
+    if chains.is_empty() {
+        return Ok(ends);
+    }
+    let lake = table.find_id().await?.unwrap_or_default();
+    let newest = newest_epochs(&table.folder).await?;
+    let (found, committed, cluster) = ask(job, &chains).await?;
+    for chain in chains {
+        let (of_cluster, topic_id) = links.identity(&chain).unwrap_or_default();
+        let topic = &*chain.source.topic;
+        if newest.get(topic).is_some_and(|newest| *newest > chain.epoch) {
+            ends.insert(chain.clone(), links.end(&chain)); // nothing comes to it any more
+            continue;
+        }
+        if of_cluster != cluster {
+            return Err(Error::usage("the brokers are of another cluster than the rejected records: give its --brokers")
+                .with("topic", topic)
+                .with("its cluster", of_cluster)
+                .with("theirs", cluster));
+        }
+        let is_it = |found: &ReaderTopic| {
+            may_be_one_topic(&topic_id, found.topic_id.as_deref().unwrap_or_default())
+        };
+        let end = match found.get(topic).is_some_and(is_it) {
+            false => links.end(&chain),
+            true => {
+                let ours = CommitMark {
+                    table: table.name.to_string(),
+                    lake: lake.clone(),
+                    cluster: of_cluster,
+                    topic_id,
+                    epoch: chain.epoch,
+                    spec: String::new(),
+                };
+                let commit = committed.get(&chain.source).and_then(|(offset, text)| {
+                    CommitMark::parse(text).filter(|theirs| ours.trusts(theirs)).map(|_| *offset)
+                });
+                commit.ok_or_else(|| {
+                    Error::usage(
+                        "the group has committed no offset of this table, so nobody knows up to where its rejected records \
+                         are all there: name the group that ingests it with --group, or run `ticklake ingest --until-end` first",
+                    )
+                    .with("group", &job.group)
+                    .with("source", &chain.source)
+                })?
+            }
+        };
+        ends.insert(chain, end);
+    }
+    Ok(ends)
+}
+
+type Asked = (HashMap<String, ReaderTopic>, BTreeMap<TopicPartition, (i64, String)>, String);
+
+/// The topics as the cluster has them, what the group has committed of them, and the cluster's id.
+async fn ask(job: &Job, chains: &BTreeSet<ChainSource>) -> Result<Asked> {
+    let (connection, group) = (job.connection.clone(), job.group.clone());
+    let sources: Vec<TopicPartition> = chains.iter().map(|chain| chain.source.clone()).collect();
+    let asked = tokio::task::spawn_blocking(move || {
+        let reader = Reader::new(&connection, &group)?;
+        let topics: BTreeSet<&str> = sources.iter().map(|source| &*source.topic).collect();
+        let mut found = HashMap::new();
+        for topic in topics {
+            if let Some(there) = reader.topic(topic)? {
+                found.insert(topic.to_owned(), there);
+            }
+        }
+        let cluster = reader.cluster()?;
+        Ok((found, reader.committed(&sources)?, cluster))
+    });
+    asked.await.map_err(|e| Error::new(Kind::System, "the look at Kafka broke off").because(e))?
+}
+
+/// The DDL that a plan was made by.
+async fn plan_ddl(plan: &Plan, table: &Target) -> Result<Ddl> {
+    let text = kept(&table.folder, &plan.spec).await?;
+    text.as_deref()
+        .ok_or_else(|| Error::new(Kind::Store, "it is not there any more"))
+        .and_then(Ddl::parse)
+        .map_err(|e| {
+            Error::new(Kind::Store, "an unfinished replay cannot be finished, as its DDL cannot be read")
+                .with("replay", plan.replay)
+                .with("that DDL", format!("{}_ticklake/spec/{}.sql", table.folder.location(), plan.spec))
+                .because(e)
+        })
+}
+
+/// Carries a plan out; `None` where it was stopped.
+async fn run_plan(
+    job: &Job,
+    plan: &Plan,
+    links: &Links,
+    stop: watch::Receiver<bool>,
+    progress: &watch::Sender<Progress>,
+) -> Result<Option<Replayed>> {
+    let mut replayed = Replayed { replay: Some(plan.replay), ..Replayed::default() };
+    tracing::info!(replay = plan.replay, sources = plan.sources.len(), "decoding rejected records anew");
+    // Offsets of a topic and an epoch are numbers of one log.
+    for stretches in plan.sources.chunk_by(|a, b| (&a.topic, a.epoch) == (&b.topic, b.epoch)) {
+        let done = run_topic(job, plan, stretches, links, stop.clone(), progress).await?;
+        replayed.records += done.records;
+        replayed.rows += done.rows;
+        replayed.rejected += done.rejected;
+        replayed.skipped += done.skipped;
+        replayed.already_there += done.already_there;
+        replayed.files += done.files;
+        if *stop.borrow() {
+            return Ok(None);
+        }
+    }
+    let tables = targets(job, &Spec::from_ddl(&job.ddl)?).await?;
+    let view = view::of(&tables[1].ddl, plan)?;
+    retried_at_start("show what is open", || job.catalog.put_view(&view)).await?;
+    plan.note_done(&tables[0].folder).await?;
+    replayed.view = Some(view.name);
+    Ok(Some(replayed))
+}
+
+/// Replays one topic's sources.
+async fn run_topic(
+    job: &Job,
+    plan: &Plan,
+    stretches: &[Stretch],
+    links: &Links,
+    mut stop: watch::Receiver<bool>,
+    progress: &watch::Sender<Progress>,
+) -> Result<Progress> {
+    let spec = Spec::from_ddl(&job.ddl)?;
+    let tables = targets(job, &spec).await?;
+    let origin = origin(plan, &stretches[0], &tables[0])?;
+    let lake = retried_at_start("open the table's folder", || tables[0].id(&origin.writer)).await?;
+    let feeds = stretches.iter().map(|stretch| Feed::new(&tables[1], plan.replay, stretch, links));
+    let mark = |source: &TopicPartition| origin.mark(&tables[0].name, &lake, source).print();
+    let (source, mut from) = source::start(feeds.collect(), &origin, mark)?;
+    let sources = vec![source];
+    let ran = async {
+        let Some(found) = find(&sources, &mut from, &mut stop).await? else { return Ok(None) };
+        let ends = found.into_iter().flat_map(|found| found.ends).collect();
+        let mut pipeline = begin(job, &spec, &tables, origin.clone(), lake, ends, &sources).await?;
+        run_pipeline(&mut pipeline, &sources, &mut from, &mut stop, progress).await?;
+        Ok(Some(pipeline))
+    };
+    let ran = ran.await;
+    conclude(ran, sources, from, job.limits.drain_deadline, progress).await
+}
+
+async fn run_pipeline(
+    pipeline: &mut Pipeline,
+    sources: &[Source],
+    from: &mut FromSources,
+    stop: &mut watch::Receiver<bool>,
+    progress: &watch::Sender<Progress>,
+) -> Result<()> {
+    for source in sources {
+        let _ = source.commands.send(SourceCommand::Join); // one that is gone says why by its last event
+    }
+    pipeline.run(from, stop, progress).await
+}
+
+/// Whose links are written: under the topic's own names, as the ingest read it.
+fn origin(plan: &Plan, stretch: &Stretch, table: &Target) -> Result<Arc<Origin>> {
+    #[expect(clippy::disallowed_methods, reason = "it names this run in the footers, and decides nothing")]
+    let writer = format!("{:032x}", rand::random::<u128>());
+    if stretch.cluster.is_empty() {
+        return Err(Error::new(Kind::Store, "the note of a replay does not say of which cluster it is")
+            .with("table", &table.name)
+            .with("replay", plan.replay));
+    }
+    let topic = Topic { id: stretch.topic_id.clone(), epoch: stretch.epoch };
+    Ok(Arc::new(Origin {
+        cluster: stretch.cluster.clone(),
+        topics: HashMap::from([(stretch.topic.clone(), topic)]),
+        spec: plan.spec.clone(),
+        writer,
+        replay: plan.replay,
+    }))
+}
+
+async fn begin(
+    job: &Job,
+    spec: &Spec,
+    tables: &[Arc<Target>; 2],
+    origin: Arc<Origin>,
+    lake: String,
+    ends: BTreeMap<TopicPartition, i64>,
+    sources: &[Source],
+) -> Result<Pipeline> {
+    let meter = Arc::new(Meter::default());
+    enter(job, tables, &meter).await?;
+    let rejecting = Rejecting { attempt: origin.replay, epochs: origin.epochs() };
+    let plan = pipeline::Plan {
+        targets: tables.clone(),
+        catalog: job.catalog.clone(),
+        meter,
+        shared: Shared::new(&job.limits, 1)?.remove(0),
+        specs: Arc::new(Specs::new(&tables[0].folder, &job.ddl, spec)?),
+        origin,
+        lake,
+        from: super::From::Beginning,
+        lost: super::Lost::Stop,
+        until_end: true,
+        limits: job.limits,
+        ends,
+        commands: sources.iter().map(|source| (source.topic.clone(), source.commands.clone())).collect(),
+    };
+    Ok(Pipeline::new(plan, Placer::new(spec, job.limits.of_buffer(), rejecting)))
+}

@@ -1,0 +1,96 @@
+//! Knows the links of a rejected table: whose each is, and from which offset on it has rows.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use futures::{StreamExt, TryStreamExt};
+use parquet::file::metadata::ParquetMetaData;
+use parquet::file::statistics::Statistics;
+
+use super::plan::{Plan, Stretch};
+use crate::error::Result;
+use crate::ingest::chain::{ChainSource, Footer, parse_name};
+use crate::ingest::footer::{key_values, read_metadata};
+use crate::ingest::target::Target;
+
+/// Footers read at the same time.
+const READS: usize = 16;
+
+/// A link of the rejected table.
+#[derive(Clone, Debug)]
+pub(super) struct Link {
+    /// Below the table's folder.
+    pub path: String,
+    pub footer: Footer,
+    /// No row of it is of a lower offset.
+    pub first_offset: i64,
+}
+
+/// All links of the table, by source; some hundred bytes each.
+#[derive(Debug, Default)]
+pub(super) struct Links(BTreeMap<ChainSource, Vec<Link>>);
+
+/// Reads the footer of each link.
+pub(super) async fn read_links(table: &Target) -> Result<Links> {
+    let entries = table.folder.list_below().await?;
+    let named = entries.into_iter().filter(|entry| {
+        let name = entry.name.rsplit_once('/').map_or(&*entry.name, |(_, name)| name);
+        parse_name(name).is_some() && !entry.name.starts_with("_ticklake/")
+    });
+    let reads = named.map(|entry| async move {
+        let metadata = read_metadata(&table.folder, &entry.name, entry.size_bytes).await?;
+        let metadata = metadata.ok_or_else(|| table.folder.has_none(&entry.name))?;
+        let footer = Footer::read(&key_values(&metadata))
+            .map_err(|e| e.with("at", format!("{}{}", table.folder.location(), entry.name)))?;
+        let first_offset = first_offset(&metadata).unwrap_or(footer.start);
+        Ok::<_, crate::Error>(Link { path: entry.name, footer, first_offset })
+    });
+    let mut links = Links::default();
+    let mut read = std::pin::pin!(futures::stream::iter(reads).buffered(READS));
+    while let Some(link) = read.try_next().await? {
+        links.0.entry(link.footer.chain.clone()).or_default().push(link);
+    }
+    Ok(links)
+}
+
+impl Links {
+    /// The sources of the ingest's links.
+    pub fn of_ingest(&self) -> impl Iterator<Item = ChainSource> {
+        let chains: BTreeSet<&ChainSource> = self.0.keys().filter(|chain| chain.replay == 0).collect();
+        chains.into_iter().cloned()
+    }
+
+    /// The cluster and the topic's id that a source's links say.
+    pub fn identity(&self, chain: &ChainSource) -> Option<(String, String)> {
+        let footer = &self.0.get(chain)?.first()?.footer;
+        Some((footer.cluster.clone(), footer.topic_id.clone()))
+    }
+
+    /// Where a source's chains end.
+    pub fn end(&self, chain: &ChainSource) -> i64 {
+        self.0.get(chain).into_iter().flatten().map(|link| link.footer.end).max().unwrap_or(0)
+    }
+
+    /// Those that may have rows that are open for a plan's replay.
+    pub fn open_of<'a>(&'a self, plan: &'a Plan) -> Vec<&'a Link> {
+        plan.sources.iter().flat_map(|stretch| self.open(plan.replay, stretch)).collect()
+    }
+
+    /// Those of one source.
+    pub fn open<'a>(&'a self, replay: u32, stretch: &'a Stretch) -> impl Iterator<Item = &'a Link> {
+        let of = |replay: u32| self.0.get(&ChainSource { replay, ..stretch.chain() }).into_iter().flatten();
+        let before = (replay > 1).then(|| of(replay - 1)).into_iter().flatten();
+        let since = of(0).filter(|link| link.footer.end > stretch.from && link.first_offset < stretch.to);
+        before.chain(since)
+    }
+}
+
+/// The least offset of a file's rows, by its statistics.
+fn first_offset(metadata: &ParquetMetaData) -> Option<i64> {
+    let columns = metadata.file_metadata().schema_descr().columns();
+    let offset = columns.iter().position(|column| column.path().string() == "offset")?;
+    let least = metadata.row_groups().iter().map(|group| match group.column(offset).statistics() {
+        Some(Statistics::Int64(of_group)) => of_group.min_opt().copied(),
+        _ => None,
+    });
+    least.collect::<Option<Vec<i64>>>()?.into_iter().min()
+}
