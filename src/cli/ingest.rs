@@ -31,6 +31,10 @@ pub struct IngestArgs {
     /// Stop at the end of the topics as they are now
     #[arg(long)]
     until_end: bool,
+    /// Go on under a DDL that differs in more than added columns, where the last one ended whole: all that wrote under it has
+    /// been stopped for five minutes
+    #[arg(long)]
+    take_over: bool,
     /// The summary at the end: text on stderr, or JSON on stdout
     #[arg(long, value_enum, default_value_t = Summary::Text, value_name = "FORMAT")]
     summary: Summary,
@@ -134,7 +138,7 @@ impl JobArgs {
 pub fn run(args: &IngestArgs, settings: &Settings, terminal: &Terminal) -> Result<()> {
     block_on(async {
         let stop = signals::stop_at_first()?;
-        let job = job(settings, args.until_end).await?;
+        let job = Job { take_over: args.take_over, ..job(settings, args.until_end).await? };
         let (sender, receiver) = watch::channel(Progress::default());
         if let Some(address) = &settings.ingest.metrics {
             let name = JobName { table: job.ddl.name.to_string(), group: job.group.clone() };
@@ -184,6 +188,7 @@ pub async fn job_on(settings: &Settings, table: &str, topics: Vec<String>, until
         lost: ours.lost_records,
         until_end,
         source_epoch: ours.source_epoch,
+        take_over: false,
         limits: ours.limits(),
     })
 }

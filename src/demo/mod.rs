@@ -157,6 +157,7 @@ fn ingest_job(
         lost: Lost::Stop,
         until_end: false,
         source_epoch: 0,
+        take_over: false,
         limits: Limits { flush_age: FLUSH_AGE, ..Limits::default() },
     }
 }

@@ -122,6 +122,9 @@ pub struct Job {
     pub until_end: bool,
     /// Above 0 it begins new chains for topics made anew under an old name; those that are still the same go on.
     pub source_epoch: u32,
+    /// The user says that every writer under another DDL is gone, with what it had sent: this DDL goes on after theirs, however
+    /// it differs, where they ended whole.
+    pub take_over: bool,
     pub limits: Limits,
 }
 
@@ -374,7 +377,7 @@ async fn begin(
         let admit = || admit(&targets[0].folder, found, job.source_epoch);
         topics.insert(found.topic.clone(), retried_at_start("note the topic", admit).await?);
     }
-    let specs = Arc::new(Specs::new(&targets[0].folder, &job.ddl, spec)?);
+    let specs = Arc::new(Specs::new(&targets[0].folder, &job.ddl, spec, job.take_over)?);
     let origin = Arc::new(Origin {
         cluster: found.first().map(|found| found.cluster.clone()).unwrap_or_default(),
         topics,
@@ -382,9 +385,20 @@ async fn begin(
         writer,
         replay: 0,
     });
-    if retried_at_start("read the table's DDLs", || specs.follow_all()).await? {
+    let others = retried_at_start("read the table's DDLs", || specs.others()).await?;
+    if !others.is_empty() {
         let mark = |source: &TopicPartition| origin.mark(&targets[0].name, &lake, source);
         let committed = group_offsets(&found, sources, from_sources).await?;
+        let is_ours = |commit: &Commit| {
+            CommitMark::parse(&commit.metadata)
+                .is_some_and(|theirs| mark(&commit.source).trusts(&theirs) && theirs.spec == specs.hash())
+        };
+        // The others are past where this one has gone on after them.
+        if !committed.iter().any(is_ours) {
+            for other in &others {
+                retried_at_start("read the table's DDLs", || specs.follow(other)).await?;
+            }
+        }
         let ends = found.iter().flat_map(|found| &found.ends).map(|(source, _)| source);
         let takeover = Takeover::of_group(ends, &committed, job.from, mark);
         takeover.check_links(&targets, &origin, &specs).await?;

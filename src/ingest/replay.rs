@@ -140,7 +140,7 @@ async fn plan_next(
         return Ok(Err("all that is open was rejected by this very DDL: it would be rejected again"));
     }
     // Who goes on with a killed replay finds its DDL.
-    Specs::new(&tables[0].folder, &job.ddl, &spec)?.record().await?;
+    Specs::new(&tables[0].folder, &job.ddl, &spec, false)?.record().await?;
     plan.note(&tables[0].folder).await.map(Ok)
 }
 
@@ -349,7 +349,7 @@ async fn begin(
         catalog: job.catalog.clone(),
         meter,
         shared: Shared::new(&job.limits, 1)?.remove(0),
-        specs: Arc::new(Specs::new(&tables[0].folder, &job.ddl, spec)?),
+        specs: Arc::new(Specs::new(&tables[0].folder, &job.ddl, spec, false)?),
         origin,
         lake,
         from: super::From::Beginning,

@@ -1,13 +1,15 @@
 //! Owns which specs a job's rows may follow in a chain (DESIGN §3.8).
 //!
-//! A spec decides the fate of records. If a chain was written under another one, a replay could give other rows for
-//! the same offsets; so it is refused, unless the new spec only adds columns. The DDL of every spec that ever wrote
-//! to a table is in `_ticklake/spec/<hash>.sql` under its location.
+//! A spec decides the fate of records. Where a chain was written under another one, records that are read again could get other
+//! rows; so that is refused. A new spec goes on where the old one ended whole: as it comes where it only adds columns, else when
+//! the user says that the old writers are gone, since what those have sent may still arrive. The DDL of every spec that ever
+//! wrote to a table is in `_ticklake/spec/<hash>.sql` under its location.
 
 use std::collections::HashSet;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, Ordering};
 
+use super::chain::Footer;
 use crate::error::{Error, Kind, Result};
 use crate::kafka::TopicPartition;
 use crate::store::Folder;
@@ -23,13 +25,15 @@ pub(super) struct Specs {
     ddl: String,
     ours: Spec,
     hash: String,
+    /// The user says that the writers of other specs are gone.
+    takes_over: bool,
     /// Hashes found to be compatible. Few, and seldom added to.
     known: Mutex<HashSet<String>>,
     recorded: AtomicBool,
 }
 
 impl Specs {
-    pub fn new(table: &Folder, ddl: &Ddl, spec: &Spec) -> Result<Self> {
+    pub fn new(table: &Folder, ddl: &Ddl, spec: &Spec, takes_over: bool) -> Result<Self> {
         let folder = table.folder(KEPT)?;
         let hash = spec.hash();
         let known = Mutex::new(HashSet::from([hash.clone()]));
@@ -38,6 +42,7 @@ impl Specs {
             ddl: ddl.to_string(),
             ours: spec.clone(),
             hash,
+            takes_over,
             known,
             recorded: AtomicBool::new(false),
         })
@@ -52,18 +57,11 @@ impl Specs {
         Ok(())
     }
 
-    /// Whether rows of the job's spec may follow those of every spec that ever wrote to the table: what holds where
-    /// records are read again from the beginning, and could go to other partitions than before. Tells whether there
-    /// are other specs than the job's.
-    pub async fn follow_all(&self) -> Result<bool> {
-        let mut others = false;
-        for entry in self.folder.list().await? {
-            if let Some(hash) = entry.name.strip_suffix(".sql") {
-                others |= hash != self.hash;
-                self.follow(hash).await?;
-            }
-        }
-        Ok(others)
+    /// The other specs that ever wrote to the table, by their hashes.
+    pub async fn others(&self) -> Result<Vec<String>> {
+        let entries = self.folder.list().await?;
+        let hashes = entries.iter().filter_map(|entry| entry.name.strip_suffix(".sql"));
+        Ok(hashes.filter(|hash| *hash != self.hash).map(str::to_owned).collect())
     }
 
     /// Refuses to go on where records that were written under another spec would be read again.
@@ -92,8 +90,20 @@ impl Specs {
         &self.hash
     }
 
-    /// Whether rows of the job's spec may follow those of another.
+    /// Whether rows of the job's spec may follow those of another, where that one has ended whole.
     pub async fn follow(&self, hash: &str) -> Result<()> {
+        if self.takes_over { Ok(()) } else { self.must_add_only_columns_to(hash).await }
+    }
+
+    /// Whether rows of the job's spec may follow a link in its chain, where the source is read from an offset on.
+    pub async fn follow_link(&self, link: &Footer, source_start: i64) -> Result<()> {
+        match link.end <= source_start {
+            true => Ok(()), // none of its records is read again
+            false => self.must_add_only_columns_to(&link.spec).await,
+        }
+    }
+
+    async fn must_add_only_columns_to(&self, hash: &str) -> Result<()> {
         if self.known.lock().is_ok_and(|known| known.contains(hash)) {
             return Ok(());
         }
@@ -102,7 +112,8 @@ impl Specs {
                 Kind::Protocol,
                 format!(
                     "the table was written under another DDL, and {why}: records could get another fate when they are \
-                     read again. Go on with that DDL until the topic is drained, or write to a new table"
+                     read again. Stop all that writes under that DDL, wait five minutes for what it has sent, and start \
+                     once with --take-over, which goes on where it ended; or write to a new table"
                 ),
             )
             .with("that DDL", format!("{}{}", self.folder.location(), file_name(hash)))

@@ -92,10 +92,10 @@ impl Takeover {
             return Ok(());
         }
         // One listing, however many come.
-        let others = retried("read the table's DDLs", || specs.follow_all()).await?;
-        match others || !self.changed.is_empty() {
-            true => self.check_links(targets, origin, specs).await,
-            false => Ok(()),
+        let others = retried("read the table's DDLs", || specs.others()).await?;
+        match others.is_empty() && self.changed.is_empty() {
+            true => Ok(()),
+            false => self.check_links(targets, origin, specs).await,
         }
     }
 

@@ -100,7 +100,8 @@ pub(super) async fn land(
         }
         let name = seal.chain.link_name(chain_end);
         let link = Link { rows, bytes: bytes.len() };
-        let at = Place { folder: &folder, name: &name, chain: &seal.chain, start: chain_end };
+        let source_start = seal.source_start;
+        let at = Place { folder: &folder, name: &name, chain: &seal.chain, start: chain_end, source_start };
         match put(at, bytes, origin, specs, meter).await? {
             None => {
                 debug!(link = %footer, folder = ?folder, rows = link.rows, bytes = link.bytes, "link written");
@@ -125,6 +126,8 @@ struct Place<'a> {
     name: &'a str,
     chain: &'a ChainSource,
     start: i64,
+    /// Where the source began to be read.
+    source_start: i64,
 }
 
 /// Puts a link; `None` where it was created, else the footer of the link that has its name.
@@ -135,7 +138,7 @@ async fn put(
     specs: &Specs,
     meter: &Meter,
 ) -> Result<Option<Footer>> {
-    let Place { folder, name, chain, start } = at;
+    let Place { folder, name, chain, start, source_start } = at;
     retried("put a link", || async {
         let created = folder.create(name, bytes.clone()).await;
         match created.inspect_err(|_| meter.put_failed())? {
@@ -147,7 +150,9 @@ async fn put(
             Create::AlreadyExists => {
                 meter.put_taken();
                 match read_footer(folder, name, chain, start).await? {
-                    Some(footer) => check(&footer, folder, name, origin, specs).await.map(|()| Some(footer)),
+                    Some(footer) => {
+                        check(&footer, source_start, folder, name, origin, specs).await.map(|()| Some(footer))
+                    }
                     None => Err(folder.has_none(name)),
                 }
             }
@@ -188,14 +193,21 @@ async fn find_end(
             .with("at", format!("{}{name}", folder.location()))
             .retryable()
     })?;
-    check(&footer, folder, &name, origin, specs).await?;
+    check(&footer, source_start, folder, &name, origin, specs).await?;
     Ok(footer.end)
 }
 
 /// Whether our rows may follow a link: it is of the same cluster and topic, and of a spec that gives the same fate.
-async fn check(footer: &Footer, folder: &Folder, name: &str, origin: &Origin, specs: &Specs) -> Result<()> {
+async fn check(
+    footer: &Footer,
+    source_start: i64,
+    folder: &Folder,
+    name: &str,
+    origin: &Origin,
+    specs: &Specs,
+) -> Result<()> {
     origin.check(footer).map_err(|e| e.with("link", format!("{}{name}", folder.location())))?;
-    specs.follow(&footer.spec).await
+    specs.follow_link(footer, source_start).await
 }
 
 /// A file of rows, as it is put.

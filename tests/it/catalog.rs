@@ -4,7 +4,7 @@ use std::collections::HashSet;
 use std::path::Path;
 use std::sync::{Arc, Barrier};
 
-use ticklake::catalog::{Catalog, Condition, GlueCatalog, LocalCatalog, Op, Partition, Registered};
+use ticklake::catalog::{Catalog, Condition, GlueCatalog, LocalCatalog, Op, Partition, Registered, View};
 use ticklake::error::{Kind, chain};
 use ticklake::table::{Ddl, TableName};
 
@@ -30,6 +30,7 @@ macro_rules! suite {
             a_table_is_made_once_and_read_back,
             tables_are_listed_by_name_and_database,
             a_dropped_table_takes_its_partitions_along,
+            a_view_stands_beside_tables_and_is_none,
             odd_values_are_kept_as_they_are,
             conditions_leave_out_no_partition,
             each_partition_has_its_own_answer,
@@ -90,6 +91,33 @@ async fn a_dropped_table_takes_its_partitions_along(one: &dyn Catalog, two: &dyn
     assert!(one.create_table(&ddl).await.unwrap());
     assert!(!two.has_partitions(&ddl.name).await.unwrap() && one.has_partitions(&other.name).await.unwrap());
     assert!(two.partitions(&ddl.name, &[]).await.unwrap().is_empty());
+}
+
+async fn a_view_stands_beside_tables_and_is_none(one: &dyn Catalog, two: &dyn Catalog) {
+    let ddl = table("market", "ticks", &["date"]);
+    one.create_table(&ddl).await.unwrap();
+    let view = |name: &str, sql: &str| View {
+        name: TableName::new("market", name).unwrap(),
+        columns: ddl.columns.clone(),
+        comment: "some of them".into(),
+        sql: sql.into(),
+    };
+    let some = view("some_ticks", "SELECT \"seq\" FROM \"market\".\"ticks\" WHERE \"x\" = 'it''s'");
+    one.put_view(&some).await.unwrap();
+    assert_eq!(two.view(&some.name).await.unwrap().as_ref(), Some(&some.sql));
+    let again = view("some_ticks", "SELECT 1");
+    two.put_view(&again).await.unwrap();
+    assert_eq!(one.view(&some.name).await.unwrap(), Some(again.sql));
+
+    let e = one.table(&some.name).await.unwrap_err().to_string();
+    assert!(e.contains("it is a view"), "{e}");
+    assert!(!one.create_table(&table("market", "some_ticks", &["date"])).await.unwrap());
+    assert!(one.put_view(&view("ticks", "SELECT 1")).await.is_err(), "a table has that name");
+    assert_eq!(two.view(&ddl.name).await.unwrap(), None);
+    assert_eq!(strings(two.tables(Some("market")).await.unwrap()), ["market.some_ticks", "market.ticks"]);
+    assert!(one.drop_table(&some.name).await.unwrap() && !two.drop_table(&some.name).await.unwrap());
+    assert_eq!(two.view(&some.name).await.unwrap(), None);
+    assert_eq!(one.table(&ddl.name).await.unwrap(), Some(ddl), "it is as it was");
 }
 
 async fn odd_values_are_kept_as_they_are(one: &dyn Catalog, two: &dyn Catalog) {

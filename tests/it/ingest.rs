@@ -139,6 +139,31 @@ async fn a_changed_ddl_is_refused_also_where_the_offsets_are_lost() {
     assert_eq!((again.records, again.already_there, again.files), (10, 10, 0));
 }
 
+/// Where the user says that the writers of before are gone, any DDL goes on after theirs; from then on it is the table's.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_ddl_that_routes_otherwise_takes_over_at_a_clean_end() {
+    let lake = Lake::new(1);
+    lake.send((0..10).map(|seq| tick("AAPL", seq, "1.5"))).await;
+    run(lake.job()).await;
+    lake.send((10..15).map(|seq| tick("AAPL", seq, "1.5"))).await;
+
+    let monthly = Job { ddl: Ddl::parse(&TICKS.replace("day(ts)", "month(ts)")).unwrap(), ..lake.job() };
+    let e = end_of(monthly.clone()).await.unwrap_err().to_string();
+    assert!(e.contains("--take-over"), "{e}");
+    // Without offsets nobody knows where the other one ended.
+    let anew = Job { take_over: true, group: "another".into(), ..monthly.clone() };
+    let e = end_of(anew).await.unwrap_err().to_string();
+    assert!(e.contains("another DDL"), "{e}");
+
+    assert_eq!(run(Job { take_over: true, ..monthly.clone() }).await.records, 5);
+    lake.send((15..18).map(|seq| tick("AAPL", seq, "1.5"))).await;
+    assert_eq!(run(monthly).await.records, 3);
+    let by_date = "SELECT date, count(*), count(DISTINCT seq) FROM market.ticks GROUP BY 1 ORDER BY 1";
+    assert_eq!(lake.sql(by_date).await, ["2026-11,8,8", "2026-11-22,10,10"]);
+    // The way back is one too.
+    assert!(end_of(lake.job()).await.unwrap_err().to_string().contains("--take-over"));
+}
+
 /// A feed that breaks ends the job that says so; what was read is read again, and each record is somewhere once.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_feed_that_breaks_ends_the_job_in_time() {

@@ -50,6 +50,7 @@ pub fn job(connection: Connection, topic: &str, ddl: &str, folder: &Path, catalo
         lost: Lost::Stop,
         until_end: true,
         source_epoch: 0,
+        take_over: false,
         limits: Limits::default(),
     }
 }

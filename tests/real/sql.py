@@ -16,6 +16,8 @@ from server import Place, Server, free_ports, page
 JVM = ["-Xmx1500M", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1", "-Duser.timezone=UTC",
        "--add-modules=jdk.incubator.vector", "--add-opens=java.base/java.nio=ALL-UNNAMED"]
 QUERY_SECONDS = 60
+# A view says which catalog its tables are of.
+NAME = "awsdatacatalog"
 
 CONFIG = f"""
 coordinator=true
@@ -54,7 +56,7 @@ hive.security=allow-all
 
 
 class Trino(Server):
-    """A running Trino whose catalog `hive` is the tables of `glue` and the objects of `s3`."""
+    """A running Trino whose catalog, under Athena's name for it, is the tables of `glue` and the objects of `s3`."""
 
     def __init__(self, place: Place, java: str, home: Path, glue: Glue, s3: S3):
         [self.port] = free_ports(1)
@@ -64,13 +66,13 @@ class Trino(Server):
         (etc / "catalog").mkdir(parents=True)
         config = etc / "config.properties"
         config.write_text(CONFIG.format(home=home, port=self.port))
-        (etc / "catalog/hive.properties").write_text(CATALOG.format(glue=glue.endpoint, s3=s3.endpoint))
+        (etc / f"catalog/{NAME}.properties").write_text(CATALOG.format(glue=glue.endpoint, s3=s3.endpoint))
         super().__init__(
             place, [java, *JVM, f"-Dconfig={config}", "-cp", f"{home}/lib/*", "io.trino.server.TrinoServer"])
 
     def query(self, sql: str) -> list[tuple]:
         """Runs a statement to its end; its rows in Python's types, or trino's error."""
-        with connect(host="127.0.0.1", port=self.port, user="test", catalog="hive", timezone="UTC",
+        with connect(host="127.0.0.1", port=self.port, user="test", catalog=NAME, timezone="UTC",
                      request_timeout=QUERY_SECONDS) as connection:
             return [tuple(row) for row in connection.cursor().execute(sql).fetchall()]
 

@@ -3,7 +3,7 @@
 //! Athena and Trino keep a view as JSON, in base64 between two marks; engines that read views of Hive's leave those alone. What
 //! is made here has a parameter of ours beside it: the SQL of another view may be one that only its engine reads.
 
-use aws_sdk_glue::types::{Column as GlueColumn, StorageDescriptor, Table, TableInput};
+use aws_sdk_glue::types::{Column as GlueColumn, SerDeInfo, StorageDescriptor, Table, TableInput};
 use base64::Engine;
 use base64::prelude::BASE64_STANDARD;
 use serde::{Deserialize, Serialize};
@@ -51,7 +51,11 @@ pub(super) fn input(view: &View) -> Result<TableInput> {
     let columns = view.columns.iter().map(|c| {
         GlueColumn::builder().name(&c.name).r#type(c.column_type.to_string()).build().map_err(|e| cannot(&e))
     });
-    let storage = StorageDescriptor::builder().set_columns(Some(columns.collect::<Result<_>>()?)).location("");
+    // Of the rest of a table's storage a view has nothing, but it is there.
+    let storage = StorageDescriptor::builder()
+        .set_columns(Some(columns.collect::<Result<_>>()?))
+        .location("")
+        .serde_info(SerDeInfo::builder().build());
     TableInput::builder()
         .name(view.name.table())
         .description(&view.comment)

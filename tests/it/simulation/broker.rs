@@ -45,6 +45,21 @@ pub struct State {
     pub furthest: BTreeMap<i32, (i64, String)>,
     /// Offsets were moved: where records are removed too, nobody can tell that they were there.
     pub moved: bool,
+    /// From where on records go by the DDL that routes otherwise, with the epoch of then.
+    rerouted: Option<BTreeMap<i32, (u32, i64)>>,
+}
+
+impl State {
+    /// All that comes from now on goes by the other DDL.
+    pub fn reroute(&mut self) {
+        let ends = self.logs.iter().map(|(slot, log)| (*slot, (log.epoch, log.high)));
+        self.rerouted = Some(ends.collect());
+    }
+
+    fn is_rerouted(&self, slot: i32, epoch: u32, offset: i64) -> bool {
+        let from = self.rerouted.as_ref().map(|from| from.get(&slot).copied().unwrap_or_default());
+        from.is_some_and(|from| (epoch, offset) >= from)
+    }
 }
 
 #[derive(Default)]
@@ -210,7 +225,11 @@ impl Broker {
                 for item in &made.items {
                     let id = (number(*slot, log.epoch), made.offset, item.element);
                     there.remove(&id);
-                    let row = truth.rows.get(&id).map(|at| *at == format!("{TABLE}/{}", item.partition));
+                    let folder = match state.is_rerouted(*slot, log.epoch, made.offset) {
+                        true => &item.rerouted,
+                        false => &item.partition,
+                    };
+                    let row = truth.rows.get(&id).map(|at| *at == format!("{TABLE}/{folder}"));
                     let rejected =
                         truth.rejected.get(&id).map(|at| *at == format!("{REJECTED}/{}", item.rejected));
                     let right = match item.fate {

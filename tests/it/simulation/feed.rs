@@ -26,13 +26,15 @@ pub enum Version {
     First,
     /// With a column more, that some records do not fit.
     Wider,
-    /// With another partition for the same record: must be refused once anything is written.
+    /// With another partition for the same record: must be refused once anything is written,
     Rerouted,
+    /// unless the writers before it are gone, as the user says with this one.
+    TakenOver,
 }
 
 pub fn ddl(version: Version) -> Ddl {
     let columns = if version == Version::Wider { ", `x` int" } else { "" };
-    let symbol = if version == Version::Rerouted { "/z" } else { "/s" };
+    let symbol = if matches!(version, Version::Rerouted | Version::TakenOver) { "/z" } else { "/s" };
     Ddl::parse(&TABLE.replace(" COLUMNS", columns).replace("SYMBOL", symbol)).unwrap()
 }
 
@@ -51,8 +53,9 @@ pub struct Item {
     /// `-1`: the whole message.
     pub element: i32,
     pub fate: Fate,
-    /// Folders below the table's, and below the rejected one's.
+    /// Folders below the table's: by the first DDL, and by one that routes otherwise; and below the rejected one's.
     pub partition: String,
+    pub rerouted: String,
     pub rejected: String,
 }
 
@@ -69,16 +72,18 @@ pub fn record(chance: &mut Chance, offset: i64, symbols: usize) -> Made {
     let day = usize::from(chance.happens(150));
     let timestamp = DAY + day as i64 * 86_400_000 + offset;
     let rejected = format!("date={}", DAYS[day]);
-    let item = |element, fate, symbol: &str| Item {
+    let folder = |symbol: &str| format!("date={}/symbol={}", DAYS[day], symbol.replace('/', "%2F"));
+    let item = |element, fate, [symbol, other]: [&str; 2]| Item {
         element,
         fate,
-        partition: format!("date={}/symbol={}", DAYS[day], symbol.replace('/', "%2F")),
+        partition: folder(symbol),
+        rerouted: folder(other),
         rejected: rejected.clone(),
     };
     let made = |value: Option<String>, items| Made { offset, timestamp, value, items };
     match chance.between(0, 99) {
-        0..=3 => made(None, vec![item(-1, Fate::Rejected, "")]),
-        4..=7 => made(Some("{\"d\":".into()), vec![item(-1, Fate::Rejected, "")]),
+        0..=3 => made(None, vec![item(-1, Fate::Rejected, [""; 2])]),
+        4..=7 => made(Some("{\"d\":".into()), vec![item(-1, Fate::Rejected, [""; 2])]),
         8..=54 => {
             let (text, fate, symbol) = element(chance, -1, symbols);
             made(Some(format!("{{\"d\":{text}}}")), vec![item(-1, fate, symbol)])
@@ -90,13 +95,13 @@ pub fn record(chance: &mut Chance, offset: i64, symbols: usize) -> Made {
             let value = format!("{{\"d\":[{}]}}", texts.join(","));
             made(
                 Some(value),
-                (0..).zip(&elements).map(|(i, (_, fate, symbol))| item(i, *fate, symbol)).collect(),
+                (0..).zip(&elements).map(|(i, (_, fate, symbol))| item(i, *fate, *symbol)).collect(),
             )
         }
     }
 }
 
-fn element(chance: &mut Chance, i: i32, symbols: usize) -> (String, Fate, &'static str) {
+fn element(chance: &mut Chance, i: i32, symbols: usize) -> (String, Fate, [&'static str; 2]) {
     let symbol = chance.pick(&SYMBOLS[..symbols]);
     let other = chance.pick(&SYMBOLS);
     let v = chance.between(0, 3); // few: ties show whether the sort keeps the order of arrival
@@ -106,5 +111,5 @@ fn element(chance: &mut Chance, i: i32, symbols: usize) -> (String, Fate, &'stat
         17..=24 => (1, v.to_string(), "\"none\"", Fate::RowOrRejected),
         _ => (1, v.to_string(), "1", Fate::Row),
     };
-    (format!(r#"{{"t":{t},"s":"{symbol}","z":"{other}","i":{i},"v":{v},"x":{x}}}"#), fate, symbol)
+    (format!(r#"{{"t":{t},"s":"{symbol}","z":"{other}","i":{i},"v":{v},"x":{x}}}"#), fate, [symbol, other])
 }

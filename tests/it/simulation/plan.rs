@@ -58,6 +58,8 @@ pub enum Event {
     /// As that, but where the last run was cut off: refused, unless it had nothing on its way.
     WidenTooSoon,
     Reroute,
+    /// All stop, and new ones go on under a DDL that routes otherwise, as the user says they may.
+    TakeOver,
     /// A topic is deleted and made again.
     MadeAnew,
 }
@@ -91,6 +93,7 @@ impl Plan {
             &[E::Widen],
             &[E::WidenTooSoon],
             &[E::Reroute],
+            &[E::TakeOver],
             &[E::BatchBeside],
             &[E::MadeAnew],
         ] {
@@ -98,7 +101,10 @@ impl Plan {
                 mix.extend(some);
             }
         }
-        let keeps = |event: &E| !matches!(event, E::Retention | E::RecordsLost | E::Widen | E::WidenTooSoon);
+        let keeps = |event: &E| {
+            use E::{RecordsLost, Reroute, Retention, TakeOver, Widen, WidenTooSoon};
+            !matches!(event, Retention | RecordsLost | Widen | WidenTooSoon | Reroute | TakeOver)
+        };
         let skips = chance.happens(50) && mix.iter().all(keeps);
         let millis = |chance: &mut Chance, of: &[u64]| Duration::from_millis(chance.pick(of));
         let limits = Limits {

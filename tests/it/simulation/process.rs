@@ -88,6 +88,7 @@ impl Process {
             lost,
             until_end,
             source_epoch: epoch,
+            take_over: version == Version::TakenOver,
             limits,
         };
         let is_done = Arc::new(AtomicBool::new(false));

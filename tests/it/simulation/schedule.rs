@@ -180,6 +180,8 @@ impl World {
             Event::MadeAnew => self.make_anew().await,
             Event::Widen => self.widen().await,
             Event::WidenTooSoon => self.widen_too_soon().await,
+            Event::TakeOver => self.take_over().await,
+            Event::Reroute if self.version == Version::TakenOver => {}
             Event::Reroute => {
                 self.parts.faults.count("table: a DDL that routes otherwise, tried");
                 self.parts
@@ -283,16 +285,32 @@ impl World {
 
     /// A column is added as it must be: every writer of the old DDL is gone, and so is what it had sent.
     async fn widen(&mut self) {
-        if self.version == Version::Wider {
+        if self.version != Version::First {
             return;
         }
         self.parts.faults.count("table: a column added");
+        self.change_to(Version::Wider).await;
+    }
+
+    /// A DDL that routes otherwise goes on as it must.
+    async fn take_over(&mut self) {
+        if self.version != Version::First {
+            return;
+        }
+        self.parts.faults.count("table: a DDL that routes otherwise takes over");
+        self.change_to(Version::TakenOver).await;
+    }
+
+    async fn change_to(&mut self, version: Version) {
         self.foresee_another_ddl();
         self.stop_all().await;
         sleep(LATE + Duration::from_secs(30)).await;
         if self.drain().await {
-            self.version = Version::Wider;
-            self.parts.shelf.alter(&feed::ddl(Version::Wider));
+            self.version = version;
+            self.parts.shelf.alter(&feed::ddl(version));
+            if version == Version::TakenOver {
+                self.parts.broker.state().reroute();
+            }
         }
         self.start();
     }
@@ -305,7 +323,7 @@ impl World {
 
     /// A column is added when every writer was killed. Where it is refused, the user goes back.
     async fn widen_too_soon(&mut self) {
-        if self.version == Version::Wider || self.parts.lake.truth().specs == 0 {
+        if self.version != Version::First || self.parts.lake.truth().specs == 0 {
             return;
         }
         self.parts.faults.count("table: a column added after a crash");
@@ -470,7 +488,7 @@ impl World {
     }
 
     async fn end(&mut self) {
-        let may_be_refused = self.version == Version::Wider && self.parts.broker.state().moved;
+        let may_be_refused = self.version != Version::First && self.parts.broker.state().moved;
         let lives_on = !may_be_refused && self.chance.happens(500);
         if lives_on && self.chance.happens(400) {
             self.start_batch();
