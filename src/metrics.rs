@@ -176,6 +176,16 @@ impl Collector for Figures {
             progress.oldest_unsealed,
         )?;
         out.gauge(
+            "unused_fields",
+            "Fields of the records that no column takes; a hundred at most",
+            progress.unused_fields,
+        )?;
+        out.gauge(
+            "table_altered",
+            "1 where the table was altered in the catalog: the job wants to be started anew",
+            u64::from(progress.table_altered),
+        )?;
+        out.gauge(
             "registration_backlog",
             "Partitions with new files to be registered, or looked up again in the catalog",
             progress.registration_backlog,

@@ -43,7 +43,6 @@ pub struct View {
     pub name: TableName,
     /// What the query gives.
     pub columns: Vec<Column>,
-    pub comment: String,
     /// Of a form that Athena, Trino and DataFusion all read, with its tables' databases named.
     pub sql: String,
 }

@@ -15,6 +15,7 @@ use super::convert::{Kind, Landing, Plain};
 use super::json::{Broken, Cursor, Parsed, Quoted, Shape, deeper, unescape};
 use super::row::{Reason, Row, Value};
 use super::time;
+use super::unused::Unused;
 use crate::kafka::Record;
 use crate::table::Spec;
 use crate::table::pointer::Pointer;
@@ -81,6 +82,7 @@ pub(super) struct Decoder {
     filled: Vec<u8>,
     /// Some value of the row may be [`Value::Bad`].
     bad: bool,
+    unused: Unused,
 }
 
 #[derive(Debug)]
@@ -101,6 +103,8 @@ struct Node {
     order: Vec<Expected>,
     /// All slots that pointers through here fill.
     below: Vec<usize>,
+    /// Where it is in the record.
+    place: Pointer,
 }
 
 #[derive(Debug, Default)]
@@ -200,6 +204,7 @@ impl Decoder {
             parts_left: 0,
             filled: Vec::new(),
             bad: false,
+            unused: Unused::default(),
         };
         let mut loose: HashMap<Vec<u8>, Vec<usize>> = HashMap::new();
         for column in &spec.columns {
@@ -245,12 +250,14 @@ impl Decoder {
             return;
         };
         let mut node = 0;
+        let mut place = Pointer::default();
         for token in way {
+            place = place.child(token);
             let action = self.action(node, token);
             node = match self.actions[action].below {
                 Some(below) => below,
                 None => {
-                    self.nodes.push(Node::default());
+                    self.nodes.push(Node { place: place.clone(), ..Node::default() });
                     self.actions[action].below = Some(self.nodes.len() - 1);
                     self.nodes.len() - 1
                 }
@@ -299,6 +306,11 @@ impl Decoder {
     /// Columns and partitions for which nothing was found yet.
     pub fn unmatched(&self) -> Vec<&str> {
         self.slots.iter().filter(|slot| !slot.seen).map(|slot| slot.name.as_str()).collect()
+    }
+
+    /// Fields of the records so far that no column takes, as pointers in the order they came; some hundred at most.
+    pub fn unused(&self) -> &[String] {
+        self.unused.fields()
     }
 
     /// Decodes a record. `sink` is given the fate of each row in it, in order; there is at least one.
@@ -545,6 +557,9 @@ impl Decoder {
         cursor.space();
         let action = self.nodes[node].action_of(name)?;
         self.note_seen(action);
+        if action == IGNORE && self.whole.is_empty() {
+            self.unused.add(node, &self.nodes[node].place, name.raw);
+        }
         let order = &mut self.nodes[node].order;
         let text = cursor.since(start);
         if text.len() > TEXT_BYTES_MAX {

@@ -46,6 +46,7 @@ mod takeover;
 mod target;
 mod time;
 pub mod trial;
+mod unused;
 mod workers;
 mod write;
 

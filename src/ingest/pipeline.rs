@@ -7,6 +7,7 @@
 //! Does not own how records become rows (`place`), links (`write`) or partitions of the catalog (`register`), and
 //! knows no rdkafka: it talks to sources over channels. Time is tokio's, so that a test can pause it.
 
+mod altered;
 mod member;
 mod telling;
 
@@ -34,7 +35,7 @@ use crate::catalog::Catalog;
 use crate::error::{self, Error, Kind, Result};
 use crate::kafka::source::Reply;
 use crate::kafka::{Commit, Delivery, FromSources, RecordSet, SourceCommand, SourceEvent, TopicPartition};
-use crate::table::PartitionKey;
+use crate::table::{Ddl, PartitionKey};
 
 /// Ages, commits and progress are looked at so often.
 const TICK: Duration = Duration::from_millis(100);
@@ -91,7 +92,13 @@ pub(super) struct Pipeline {
     progress: Progress,
     committed_at: Instant,
     others_asked: Instant,
-    warned_unmatched: bool,
+    told_of_fields: bool,
+    /// So many of the fields that no column takes have been named.
+    unused_told: usize,
+    /// The table as the catalog has it.
+    looking: JoinSet<Result<Option<Ddl>>>,
+    looked_at: Option<Instant>,
+    first_seen: Option<Ddl>,
 }
 
 /// One assigned source.
@@ -164,7 +171,11 @@ impl Pipeline {
             progress: Progress::default(),
             committed_at: now,
             others_asked: now,
-            warned_unmatched: false,
+            told_of_fields: false,
+            unused_told: 0,
+            looking: JoinSet::new(),
+            looked_at: None,
+            first_seen: None,
         }
     }
 
@@ -190,7 +201,7 @@ impl Pipeline {
             if self.draining.is_none() && self.is_at_the_end() {
                 // A batch of a few records is all there is to judge by.
                 if self.placer.shelves.counts.decoded() > 0 {
-                    self.warn_of_unmatched();
+                    self.tell_of_fields();
                 }
                 self.drain(None);
             }
@@ -206,6 +217,7 @@ impl Pipeline {
                 },
                 Some(flight) = self.flights.next() => self.on_flight(flight?)?,
                 Some(registered) = self.registering.join_next() => self.on_registered(joined(registered)?)?,
+                Some(looked) = self.looking.join_next() => self.on_looked(joined(looked)?),
                 _ = tick.tick() => self.on_tick(),
                 changed = stop.changed(), if !*stop.borrow() && self.has_no_deadline() => {
                     // A sender that is gone asks for nothing any more; waiting for it would spin.
@@ -324,7 +336,7 @@ impl Pipeline {
             }
         }
         if self.placer.shelves.counts.decoded() >= RECORDS_TELLING {
-            self.warn_of_unmatched();
+            self.tell_of_fields();
         }
         Ok(())
     }
@@ -357,9 +369,24 @@ impl Pipeline {
         self.draining.is_none() && !(spent && freeing)
     }
 
-    /// Once: a name or a pointer may be misspelled.
-    fn warn_of_unmatched(&mut self) {
-        if std::mem::replace(&mut self.warned_unmatched, true) {
+    /// Columns and fields that do not meet. Each once.
+    fn tell_of_fields(&mut self) {
+        let unused = self.placer.decoder.unused();
+        if unused.len() > self.unused_told {
+            let fields = &unused[self.unused_told..];
+            match self.told_of_fields {
+                // Those of the first records may have been left out on purpose.
+                false => info!(?fields, "no column takes these fields of the records"),
+                true => warn!(
+                    ?fields,
+                    "the feed has new fields, and no column takes them: `ticklake table infer --topic TOPIC --diff TABLE` gives a \
+                     DDL that does"
+                ),
+            }
+            self.unused_told = unused.len();
+        }
+        // A name or a pointer may be misspelled.
+        if std::mem::replace(&mut self.told_of_fields, true) {
             return;
         }
         let unmatched = self.placer.decoder.unmatched();
@@ -448,6 +475,7 @@ impl Pipeline {
             return;
         }
         let Some((side, keys)) = self.registry.batch() else { return };
+        self.look_for_changes();
         let (catalog, target) = (self.plan.catalog.clone(), self.plan.targets[side as usize].clone());
         let meter = self.plan.meter.clone();
         self.registering.spawn(async move {

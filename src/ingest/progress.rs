@@ -23,6 +23,10 @@ pub struct Progress {
     /// By each reason that there is.
     pub rejected_by: BTreeMap<&'static str, u64>,
     pub skipped: u64,
+    /// Fields that were met in records and that no column takes; a hundred at most.
+    pub unused_fields: u64,
+    /// The table in the catalog is another than the one that the job began with.
+    pub table_altered: bool,
     /// Rows, rejected ones too, that were found in links already: they were read again and not written again.
     pub already_there: u64,
     /// Links of the table and of its rejected sibling that this job wrote, and their bytes.
@@ -70,6 +74,9 @@ impl Progress {
             rows: self.rows + other.rows,
             rejected: self.rejected + other.rejected,
             skipped: self.skipped + other.skipped,
+            // Workers read one feed.
+            unused_fields: self.unused_fields.max(other.unused_fields),
+            table_altered: self.table_altered || other.table_altered,
             already_there: self.already_there + other.already_there,
             files: self.files + other.files,
             file_bytes: self.file_bytes + other.file_bytes,

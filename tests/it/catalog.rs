@@ -99,7 +99,6 @@ async fn a_view_stands_beside_tables_and_is_none(one: &dyn Catalog, two: &dyn Ca
     let view = |name: &str, sql: &str| View {
         name: TableName::new("market", name).unwrap(),
         columns: ddl.columns.clone(),
-        comment: "some of them".into(),
         sql: sql.into(),
     };
     let some = view("some_ticks", "SELECT \"seq\" FROM \"market\".\"ticks\" WHERE \"x\" = 'it''s'");

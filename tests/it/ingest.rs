@@ -192,6 +192,35 @@ async fn a_feed_that_breaks_ends_the_job_in_time() {
     assert!(end_of(nonsense).await.unwrap_err().to_string().contains("from 0 to 1"));
 }
 
+/// A feed that grows, and a table that is altered under a running job, are told; the job goes on as it began.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_new_field_and_an_altered_table_are_told() {
+    let lake = Lake::new(1);
+    let mut job = lake.job();
+    job.until_end = false;
+    job.limits.flush_age = Duration::from_millis(100);
+    let (stop, stopped) = watch::channel(false);
+    let (progress, mut seen) = watch::channel(Progress::default());
+    let daemon = tokio::spawn(ingest::run(job, stopped, progress));
+    let assigned = tokio::time::timeout(Duration::from_secs(60), seen.wait_for(|p| p.lag_records.is_some()));
+    let began = assigned.await.expect("assigned").unwrap().clone();
+    assert!(!began.table_altered && began.unused_fields == 0);
+
+    let ddl = Ddl::parse(TICKS).unwrap();
+    lake.catalog.drop_table(&ddl.name).await.unwrap();
+    let wider = Ddl::parse(&TICKS.replace("`seq` bigint", "`seq` bigint, `venue` string")).unwrap();
+    let location = lake.table().to_str().map(str::to_owned);
+    lake.catalog.create_table(&Ddl { location, ..wider }).await.unwrap();
+    let with = |field: &str| tick("AAPL", 1, "1.5").replacen('{', &format!("{{\"{field}\":\"N\","), 1);
+    lake.send([tick("AAPL", 0, "1.5"), with("venue"), with("a/b"), with("venue")]).await;
+
+    let told = seen.wait_for(|p| p.table_altered && p.records == 4);
+    let told = tokio::time::timeout(Duration::from_secs(60), told).await.expect("told").unwrap().clone();
+    assert_eq!(told.unused_fields, 2);
+    stop.send(true).unwrap();
+    assert_eq!(daemon.await.unwrap().unwrap().rows, 4);
+}
+
 /// A committed offset is for the files it was committed for: where they are gone, everything is read again.
 #[tokio::test(flavor = "multi_thread")]
 async fn an_emptied_lake_is_filled_again() {

@@ -24,6 +24,7 @@ impl Pipeline {
             rejected: counts.rejected(),
             rejected_by: reasons.map(|(reason, count)| (reason.name(), count)).collect(),
             skipped: counts.skipped,
+            unused_fields: self.placer.decoder.unused().len() as u64,
             seals: self.flights.seals(),
             calls: self.plan.meter.calls(),
             lag_records: (!lags.is_empty()).then(|| lags.values().sum()),

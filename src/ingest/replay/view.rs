@@ -22,7 +22,6 @@ pub(super) fn of(rejected: &Ddl, plan: &Plan) -> Result<View> {
     Ok(View {
         name: TableName::new(database, &format!("{table}_open"))?,
         columns,
-        comment: format!("the rows of {} that no replay has made rows of the table", rejected.name),
         sql,
     })
 }
