@@ -29,6 +29,7 @@ macro_rules! suite {
         $(suite!($implementation, [
             a_table_is_made_once_and_read_back,
             tables_are_listed_by_name_and_database,
+            a_table_is_changed_only_from_what_was_read,
             a_dropped_table_takes_its_partitions_along,
             odd_values_are_kept_as_they_are,
             conditions_leave_out_no_partition,
@@ -73,6 +74,34 @@ async fn tables_are_listed_by_name_and_database(one: &dyn Catalog, two: &dyn Cat
     assert_eq!(strings(two.tables(Some("market")).await.unwrap()), &all[2..]);
     assert_eq!(strings(two.tables(Some("a")).await.unwrap()), &all[..1]);
     assert!(two.tables(Some("none")).await.unwrap().is_empty());
+}
+
+async fn a_table_is_changed_only_from_what_was_read(one: &dyn Catalog, two: &dyn Catalog) {
+    let was = table("market", "ticks", &["date", "symbol"]);
+    let changed = |from: &str, to: &str| {
+        let text = was.to_string();
+        assert!(text.contains(from), "{from}");
+        Ddl::parse(&text.replace(from, to)).unwrap()
+    };
+    let to = changed(
+        "`price` decimal(18,4)",
+        "`size` bigint COMMENT 'shares', `deep` struct<`at`:array<int>>, `price` decimal(18,4)",
+    );
+    assert!(two.alter_table(&was, &to).await.unwrap_err().to_string().contains("market.ticks"));
+    assert!(one.create_table(&was).await.unwrap());
+    let partition = partition(&["2026-11-22", "AAPL"]);
+    one.create_partitions(&was.name, std::slice::from_ref(&partition)).await.unwrap();
+
+    assert!(one.alter_table(&was, &to).await.unwrap());
+    assert_eq!(two.table(&was.name).await.unwrap().as_ref(), Some(&to));
+    let other = changed("'ticklake.sort' = 'ts'", "'ticklake.timezone' = 'Asia/Tokyo'");
+    assert!(!two.alter_table(&was, &other).await.unwrap(), "it is not any more what was read");
+    assert_eq!(one.table(&was.name).await.unwrap().as_ref(), Some(&to), "it is untouched");
+    assert!(two.alter_table(&was, &to).await.unwrap(), "it is what is wanted");
+
+    assert!(two.alter_table(&to, &other).await.unwrap());
+    assert_eq!(one.table(&was.name).await.unwrap(), Some(other), "what is gone from the DDL is gone");
+    assert_eq!(one.partitions(&was.name, &[]).await.unwrap(), [partition]);
 }
 
 async fn a_dropped_table_takes_its_partitions_along(one: &dyn Catalog, two: &dyn Catalog) {
