@@ -70,7 +70,7 @@ pub(crate) use self::register::register;
 use self::retry::{retried, retried_at_start};
 use self::shared::Shared;
 use self::specs::Specs;
-pub(crate) use self::specs::kept;
+pub(crate) use self::specs::{all_kept, kept};
 pub(crate) use self::start::CommitMark;
 use self::takeover::Takeover;
 use self::target::targets;
@@ -367,7 +367,7 @@ async fn begin(
         spec: specs.hash().to_owned(),
         writer,
     });
-    if retried_at_start("read the table's DDLs", || specs.follow_all()).await? {
+    if retried_at_start("read the table's DDLs", || specs.take_over_all()).await? {
         let mark = |source: &TopicPartition| origin.mark(&targets[0].name, &lake, source);
         let committed = group_offsets(&found, sources, from_sources).await?;
         let ends = found.iter().flat_map(|found| &found.ends).map(|(source, _)| source);

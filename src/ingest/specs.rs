@@ -1,8 +1,10 @@
 //! Owns which specs a job's rows may follow in a chain (DESIGN §3.8).
 //!
 //! A spec decides the fate of records. If a chain was written under another one, a replay could give other rows for
-//! the same offsets; so it is refused, unless the new spec only adds columns. The DDL of every spec that ever wrote
-//! to a table is in `_ticklake/spec/<hash>.sql` under its location.
+//! the same offsets; so it is refused, unless the new spec only changes columns: it adds, drops or widens some. Of a
+//! spec that first wrote after this job has started, ours has to be a later one: it may only add columns to it, so that
+//! of two jobs under two DDLs the older one ends. The DDL of every spec that ever wrote to a table is in
+//! `_ticklake/spec/<hash>.sql` under its location.
 
 use std::collections::HashSet;
 use std::sync::Mutex;
@@ -52,18 +54,25 @@ impl Specs {
         Ok(())
     }
 
-    /// Whether rows of the job's spec may follow those of every spec that ever wrote to the table: what holds where
-    /// records are read again from the beginning, and could go to other partitions than before. Tells whether there
-    /// are other specs than the job's.
-    pub async fn follow_all(&self) -> Result<bool> {
-        let mut others = false;
-        for entry in self.folder.list().await? {
-            if let Some(hash) = entry.name.strip_suffix(".sql") {
-                others |= hash != self.hash;
-                self.follow(hash).await?;
-            }
+    /// Whether rows of the job's spec may follow those of every spec that wrote to the table before the job has started:
+    /// what holds where records are read again from the beginning, and could go to other partitions than before. Tells
+    /// whether there are other specs than the job's.
+    pub async fn take_over_all(&self) -> Result<bool> {
+        let hashes = kept_hashes(&self.folder).await?;
+        for hash in &hashes {
+            let rule = "columns added, dropped or widened";
+            self.compare(hash, rule, |theirs| self.ours.changes_only_columns_of(theirs)).await?;
         }
-        Ok(others)
+        Ok(hashes.iter().any(|hash| *hash != self.hash))
+    }
+
+    /// The same while the job runs: others may have written meanwhile.
+    pub async fn follow_all(&self) -> Result<bool> {
+        let hashes = kept_hashes(&self.folder).await?;
+        for hash in &hashes {
+            self.follow(hash).await?;
+        }
+        Ok(hashes.iter().any(|hash| *hash != self.hash))
     }
 
     /// Refuses to go on where records that were written under another spec would be read again.
@@ -92,8 +101,13 @@ impl Specs {
         &self.hash
     }
 
-    /// Whether rows of the job's spec may follow those of another.
+    /// Whether rows of the job's spec may follow those of another: one that it took over, or has only added columns to.
     pub async fn follow(&self, hash: &str) -> Result<()> {
+        self.compare(hash, "added columns", |theirs| self.ours.adds_only_columns_to(theirs)).await
+    }
+
+    /// Remembers a spec that `may_follow` allows; the words say what may differ.
+    async fn compare(&self, hash: &str, words: &str, may_follow: impl Fn(&Spec) -> bool) -> Result<()> {
         if self.known.lock().is_ok_and(|known| known.contains(hash)) {
             return Ok(());
         }
@@ -114,8 +128,8 @@ impl Specs {
         let theirs = Ddl::parse(&text)
             .and_then(|ddl| Spec::from_ddl(&ddl))
             .map_err(|e| refused("it cannot be read").because(e))?;
-        if !self.ours.adds_only_columns_to(&theirs) {
-            return Err(refused("today's differs in more than added columns"));
+        if !may_follow(&theirs) {
+            return Err(refused(&format!("today's differs in more than {words}")));
         }
         if let Ok(mut known) = self.known.lock() {
             known.insert(hash.to_owned());
@@ -131,6 +145,31 @@ pub(crate) async fn kept(table: &Folder, hash: &str) -> Result<Option<String>> {
     }
     let text = table.folder(KEPT)?.read(&file_name(hash)).await?;
     Ok(text.map(|text| String::from_utf8_lossy(&text).into_owned()))
+}
+
+/// The DDLs of all specs that ever wrote to a table, in no order. Its columns are in its files.
+pub(crate) async fn all_kept(table: &Folder) -> Result<Vec<Ddl>> {
+    let folder = table.folder(KEPT)?;
+    let mut all = Vec::new();
+    for hash in kept_hashes(&folder).await? {
+        let Some(text) = folder.read(&file_name(&hash)).await? else { continue };
+        let ddl = Ddl::parse(&String::from_utf8_lossy(&text)).map_err(|e| {
+            Error::new(
+                Kind::Protocol,
+                "a DDL that is kept of the table cannot be read, so nobody knows which columns its files have: put the \
+                 text back that a job wrote there",
+            )
+            .with("that DDL", format!("{}{}", folder.location(), file_name(&hash)))
+            .because(e)
+        })?;
+        all.push(ddl);
+    }
+    Ok(all)
+}
+
+async fn kept_hashes(folder: &Folder) -> Result<Vec<String>> {
+    let entries = folder.list().await?;
+    Ok(entries.iter().filter_map(|entry| Some(entry.name.strip_suffix(".sql")?.to_owned())).collect())
 }
 
 fn file_name(hash: &str) -> String {

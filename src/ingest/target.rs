@@ -221,14 +221,23 @@ fn check_columns(ours: &Ddl, theirs: &Ddl) -> Result<()> {
     let print = |columns: &[Column]| {
         columns.iter().map(|c| format!("{} {}", c.name, c.column_type)).collect::<Vec<_>>().join(", ")
     };
-    for (what, ours, theirs) in [
-        ("columns", print(&ours.columns), print(&theirs.columns)),
-        ("partition columns", print(&ours.partitioned_by), print(&theirs.partitioned_by)),
+    for (what, fix, ours, theirs) in [
+        (
+            "columns",
+            "change the DDL, or the table by `ticklake table alter DDL.sql`",
+            print(&ours.columns),
+            print(&theirs.columns),
+        ),
+        (
+            "partition columns",
+            "change the DDL, or drop the table from the catalog (its files stay, and the next ingest registers them again)",
+            print(&ours.partitioned_by),
+            print(&theirs.partitioned_by),
+        ),
     ] {
         if ours != theirs {
             return Err(Error::usage(format!(
-                "the table in the catalog has other {what} than the DDL: change the DDL, or drop the table from the \
-                 catalog (its files stay, and the next ingest registers them again)"
+                "the table in the catalog has other {what} than the DDL: {fix}"
             ))
             .with("table", name)
             .with("DDL", ours)

@@ -184,7 +184,7 @@ impl World {
                 self.parts.faults.count("table: a DDL that routes otherwise, tried");
                 self.parts
                     .faults
-                    .foresee(&["differs in more than added columns", "other columns than the DDL"]);
+                    .foresee(&["differs in more than columns added", "other columns than the DDL"]);
                 if self.parts.lake.truth().links > 0 {
                     self.start_as(Version::Rerouted);
                 }
