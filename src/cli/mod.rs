@@ -4,6 +4,7 @@
 //! settings alone, so that a file, a variable and a flag mean the same. What says only what to do this time (which
 //! query, which file) stays an argument. Results go to stdout, all else to stderr.
 
+mod alter;
 mod bench;
 mod check;
 mod config;
@@ -87,7 +88,7 @@ enum Command {
     Query(query::QueryArgs),
     /// Show some rows of a table
     Preview(query::PreviewArgs),
-    /// Create, show, list, repair and drop tables
+    /// Create, show, list, change, repair and drop tables
     #[command(subcommand)]
     Table(table::TableCommand),
     /// Check that a table is whole: its files, the catalog, and with --records its topics

@@ -1,5 +1,7 @@
 //! The command line, by running the program: what it prints where, and what it ends with.
 
+mod alter;
+
 use std::fs;
 use std::io::{BufRead, BufReader, Read};
 use std::path::Path;
