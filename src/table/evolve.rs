@@ -28,7 +28,7 @@ pub struct Evolution {
     /// What changes, a line each: `+`, `-` or `~` and what, then `!` and what else is to be known. Empty where nothing
     /// changes.
     pub lines: Vec<String>,
-    /// Columns that some files hold narrower than `to` has them.
+    /// Columns that this changes, and that files hold narrower.
     pub widened: Vec<String>,
 }
 
@@ -97,7 +97,7 @@ fn properties(was: &Ddl, wanted: &Ddl) -> Vec<Property> {
     ours.chain(was.properties.iter().filter(stays)).cloned().collect()
 }
 
-/// Whether files may hold a column narrower than it is to be. What does not read as it is refused.
+/// Whether a column is to be wider than it is, or comes back wider. What files hold and does not read as it is refused.
 fn is_widened(column: &Column, was: &Ddl, kept: &[Ddl]) -> Result<bool> {
     let of = |ddl: &'_ Ddl| ddl.columns.iter().find(|theirs| theirs.name == column.name).cloned();
     let current = of(was);
@@ -115,7 +115,7 @@ fn is_widened(column: &Column, was: &Ddl, kept: &[Ddl]) -> Result<bool> {
         }
         is_widened |= from != to;
     }
-    Ok(is_widened)
+    Ok(is_widened && current.is_none_or(|current| current.column_type != column.column_type))
 }
 
 fn why_not(from: &ColumnType, to: &ColumnType) -> String {

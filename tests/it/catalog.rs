@@ -30,6 +30,7 @@ macro_rules! suite {
             a_table_is_made_once_and_read_back,
             tables_are_listed_by_name_and_database,
             a_table_is_changed_only_from_what_was_read,
+            of_two_changes_one_is_made,
             a_dropped_table_takes_its_partitions_along,
             odd_values_are_kept_as_they_are,
             conditions_leave_out_no_partition,
@@ -102,6 +103,23 @@ async fn a_table_is_changed_only_from_what_was_read(one: &dyn Catalog, two: &dyn
     assert!(two.alter_table(&to, &other).await.unwrap());
     assert_eq!(one.table(&was.name).await.unwrap(), Some(other), "what is gone from the DDL is gone");
     assert_eq!(one.partitions(&was.name, &[]).await.unwrap(), [partition]);
+}
+
+async fn of_two_changes_one_is_made(one: &dyn Catalog, two: &dyn Catalog) {
+    let mut was = table("market", "ticks", &["date", "symbol"]);
+    one.create_table(&was).await.unwrap();
+    for round in 0..5 {
+        let with = |writer: &str| Ddl { comment: Some(format!("{writer} {round}")), ..was.clone() };
+        let (of_one, of_two) = (with("one"), with("two"));
+        let (a, b) = tokio::join!(one.alter_table(&was, &of_one), two.alter_table(&was, &of_two));
+        let made = match (a.unwrap(), b.unwrap()) {
+            (true, false) => of_one,
+            (false, true) => of_two,
+            both => panic!("{both:?}"),
+        };
+        assert_eq!(two.table(&was.name).await.unwrap().as_ref(), Some(&made));
+        was = made;
+    }
 }
 
 async fn a_dropped_table_takes_its_partitions_along(one: &dyn Catalog, two: &dyn Catalog) {

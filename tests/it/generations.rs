@@ -104,7 +104,8 @@ async fn files_of_three_generations_are_one_table() {
     assert!(lake.alter(&second).contains("\n~ `size` int → bigint\n"));
     let error = lake.refusal(lake.job(FIRST)).await;
     assert!(error.contains("other columns") && error.contains("ticklake table alter"), "{error}");
-    let wider = r#""seq":3,"size":1099511627776,"ratio":123456789.125,"tiny":70000,"note":"three","venue":"XNAS""#;
+    let wider =
+        r#""seq":3,"size":1099511627776,"ratio":123456789.125,"tiny":70000,"note":"three","venue":"XNAS""#;
     assert_eq!(lake.ingest(&second, &[wider]).await.rows, 1);
 
     lake.alter(&third);

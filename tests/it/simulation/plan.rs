@@ -55,7 +55,9 @@ pub enum Event {
     RecordsLost,
     /// All stop, the table gets a column more, and new ones start under the new DDL.
     Widen,
-    /// As that, but where the last run was cut off: refused, unless it had nothing on its way.
+    /// The same with that column dropped. It may come back.
+    Narrow,
+    /// As to get a column more, but where the last run was cut off: refused, unless it had nothing on its way.
     WidenTooSoon,
     Reroute,
     /// A topic is deleted and made again.
@@ -88,7 +90,7 @@ impl Plan {
             &[E::PartitionDropped],
             &[E::Retention],
             &[E::RecordsLost],
-            &[E::Widen],
+            &[E::Widen, E::Narrow],
             &[E::WidenTooSoon],
             &[E::Reroute],
             &[E::BatchBeside],
@@ -98,7 +100,9 @@ impl Plan {
                 mix.extend(some);
             }
         }
-        let keeps = |event: &E| !matches!(event, E::Retention | E::RecordsLost | E::Widen | E::WidenTooSoon);
+        let keeps = |event: &E| {
+            !matches!(event, E::Retention | E::RecordsLost | E::Widen | E::Narrow | E::WidenTooSoon)
+        };
         let skips = chance.happens(50) && mix.iter().all(keeps);
         let millis = |chance: &mut Chance, of: &[u64]| Duration::from_millis(chance.pick(of));
         let limits = Limits {

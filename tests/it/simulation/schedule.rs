@@ -178,7 +178,8 @@ impl World {
             Event::Retention => self.retain().await,
             Event::RecordsLost => self.lose_records(),
             Event::MadeAnew => self.make_anew().await,
-            Event::Widen => self.widen().await,
+            Event::Widen => self.change_columns(Version::Wider, "table: a column added").await,
+            Event::Narrow => self.change_columns(Version::First, "table: a column dropped").await,
             Event::WidenTooSoon => self.widen_too_soon().await,
             Event::Reroute => {
                 self.parts.faults.count("table: a DDL that routes otherwise, tried");
@@ -281,18 +282,18 @@ impl World {
         self.parts.faults.foresee(&["retention has removed records"]);
     }
 
-    /// A column is added as it must be: every writer of the old DDL is gone, and so is what it had sent.
-    async fn widen(&mut self) {
-        if self.version == Version::Wider {
+    /// A column is added, or dropped, as it must be: every writer of the old DDL is gone, and so is what it had sent.
+    async fn change_columns(&mut self, to: Version, what: &'static str) {
+        if self.version == to {
             return;
         }
-        self.parts.faults.count("table: a column added");
+        self.parts.faults.count(what);
         self.foresee_another_ddl();
         self.stop_all().await;
         sleep(LATE + Duration::from_secs(30)).await;
         if self.drain().await {
-            self.version = Version::Wider;
-            self.parts.shelf.alter(&feed::ddl(Version::Wider));
+            self.version = to;
+            self.parts.shelf.alter(&feed::ddl(to));
         }
         self.start();
     }
@@ -305,7 +306,7 @@ impl World {
 
     /// A column is added when every writer was killed. Where it is refused, the user goes back.
     async fn widen_too_soon(&mut self) {
-        if self.version == Version::Wider || self.parts.lake.truth().specs == 0 {
+        if self.version == Version::Wider || self.parts.lake.truth().specs != 1 {
             return;
         }
         self.parts.faults.count("table: a column added after a crash");
@@ -470,7 +471,8 @@ impl World {
     }
 
     async fn end(&mut self) {
-        let may_be_refused = self.version == Version::Wider && self.parts.broker.state().moved;
+        let has_changed = self.version == Version::Wider || self.parts.lake.truth().specs > 1;
+        let may_be_refused = has_changed && self.parts.broker.state().moved;
         let lives_on = !may_be_refused && self.chance.happens(500);
         if lives_on && self.chance.happens(400) {
             self.start_batch();
