@@ -50,8 +50,8 @@
 //! Where the past is not clean, a job refuses and says how to go on, rather than guess:
 //!
 //! * A table's folder notes each topic's cluster and id; another topic of that name is seen before a row is written.
-//! * A new spec takes over only where no file of the old one reaches beyond the offset that is gone on from, also
-//!   if it only adds columns: a value that does not fit one makes a rejected record of what was a row.
+//! * A new spec may add, drop and widen columns, no more, and takes over only where no file of the old one reaches
+//!   beyond the offset that is gone on from: a value that does not fit a column makes a rejected record of what was a row.
 //! * A chain whose first links are gone is not taken for one that holds what is read again.
 //! * A store must refuse to create what is there. It is asked before anything is written.
 //! * A catalog that takes partitions in batches may stop half-way. A note in the table's folder says of which table, by when

@@ -188,6 +188,23 @@ impl Catalog for LocalCatalog {
         .await
     }
 
+    /// The table is compared in the transaction that changes it.
+    async fn alter_table(&self, was: &Ddl, to: &Ddl) -> Result<bool> {
+        let (was, to) = (was.clone(), to.clone());
+        self.write("cannot change a table", move |sql| {
+            let table = find_table(sql, &to.name)?.ok_or_else(|| no_table(&to.name))?;
+            if table.ddl.says_the_same_as(&to) {
+                return Ok(true);
+            }
+            if !table.ddl.says_the_same_as(&was) {
+                return Ok(false);
+            }
+            sql.execute("UPDATE tables SET ddl = ? WHERE id = ?", params![to.to_string(), table.id])?;
+            Ok(true)
+        })
+        .await
+    }
+
     async fn drop_table(&self, name: &TableName) -> Result<bool> {
         let name = name.clone();
         self.write("cannot drop a table", move |sql| {

@@ -98,6 +98,11 @@ pub trait Catalog: Debug + Send + Sync {
     /// All tables and views, by name; of one database, or of all.
     async fn tables(&self, database: Option<&str>) -> Result<Vec<TableName>>;
 
+    /// Changes a table from the DDL that was read to another of the same name; its partitions stay as they are. `false` where
+    /// the table says something else by now: another one changed it, and it is untouched. A table that already is what is
+    /// wanted is `true`, whoever made it so.
+    async fn alter_table(&self, was: &Ddl, to: &Ddl) -> Result<bool>;
+
     /// Forgets a table and its partitions, or a view that was made here; files stay. `false` where there was none.
     async fn drop_table(&self, name: &TableName) -> Result<bool>;
 

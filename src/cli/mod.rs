@@ -4,6 +4,7 @@
 //! settings alone, so that a file, a variable and a flag mean the same. What says only what to do this time (which
 //! query, which file) stays an argument. Results go to stdout, all else to stderr.
 
+mod alter;
 mod bench;
 mod check;
 mod config;
@@ -88,7 +89,7 @@ enum Command {
     Query(query::QueryArgs),
     /// Show some rows of a table
     Preview(query::PreviewArgs),
-    /// Create, show, list, repair and drop tables
+    /// Create, show, list, change, repair and drop tables
     #[command(subcommand)]
     Table(table::TableCommand),
     /// Decode a table's rejected records anew, after its DDL was fixed

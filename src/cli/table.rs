@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 
 use clap::{Args, Subcommand};
 
+use super::alter::{AlterArgs, alter};
 use super::infer::{self, InferArgs};
 use super::terminal::{Stdout, unwritable};
 use super::{Lake, block_on, open, open_existing, signals, verify};
@@ -33,6 +34,8 @@ pub enum CatalogCommand {
     List(ListArgs),
     /// Print a table's partitions, and where each is
     Partitions(NameArgs),
+    /// Make a table what a DDL says, as far as its files can be read so; the change is printed first
+    Alter(AlterArgs),
     /// Register what the catalog lacks: partitions with files, and the table of rejected records
     Repair(RepairArgs),
     /// Forget a table and its partitions; the files stay
@@ -91,6 +94,7 @@ fn in_catalog(command: &CatalogCommand, settings: &Settings) -> Result<()> {
             CatalogCommand::Show(args) => format!("{}\n", find(&args.name, catalog, settings).await?),
             CatalogCommand::List(args) => list(args, catalog).await?,
             CatalogCommand::Partitions(args) => partitions(&args.name, catalog, settings).await?,
+            CatalogCommand::Alter(args) => alter(args, &lake, settings).await?,
             CatalogCommand::Repair(args) => {
                 let (text, problems) = repair(args, &lake).await?;
                 ended = verify::end(&args.name, problems);
@@ -191,7 +195,7 @@ async fn drop(name: &TableName, catalog: &dyn Catalog, settings: &Settings) -> R
     }
 }
 
-async fn find(name: &TableName, catalog: &dyn Catalog, settings: &Settings) -> Result<Ddl> {
+pub async fn find(name: &TableName, catalog: &dyn Catalog, settings: &Settings) -> Result<Ddl> {
     catalog.table(name).await?.ok_or_else(|| absent(name, settings))
 }
 

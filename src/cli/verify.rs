@@ -83,7 +83,11 @@ fn print(report: &Report, out: &mut impl Write) -> io::Result<()> {
         let SourceLine { topic, partition, epoch, replay, links, chain_end, compared } = source;
         let epoch = if *epoch == 0 { String::new() } else { format!("-e{epoch}") };
         let replay = if *replay == 0 { String::new() } else { format!("-r{replay}") };
-        write!(out, "  {topic}-{partition}{epoch}{replay}: {}, up to offset {chain_end}", counted(*links, "link"))?;
+        write!(
+            out,
+            "  {topic}-{partition}{epoch}{replay}: {}, up to offset {chain_end}",
+            counted(*links, "link")
+        )?;
         if let Some(Compared { from, to, records, committed }) = compared {
             write!(out, "; compared with {} from {from} up to {to}", counted(*records, "record"))?;
             match committed {

@@ -511,7 +511,12 @@ impl Decoder {
             for (slot, found) in self.slots.iter().zip(&self.row.values) {
                 if let Value::Bad(reason) = found {
                     let column = Some(slot.name.as_str());
-                    return Fate::Rejected(Rejection { reason: *reason, column, element, value: Some(value) });
+                    return Fate::Rejected(Rejection {
+                        reason: *reason,
+                        column,
+                        element,
+                        value: Some(value),
+                    });
                 }
             }
         }

@@ -73,7 +73,7 @@ use self::rejected::Rejecting;
 use self::retry::{retried, retried_at_start};
 use self::shared::Shared;
 use self::specs::Specs;
-pub(crate) use self::specs::kept;
+pub(crate) use self::specs::{all_kept, kept};
 pub(crate) use self::start::CommitMark;
 use self::takeover::Takeover;
 use self::target::targets;
@@ -395,9 +395,11 @@ async fn begin(
                 .is_some_and(|theirs| mark(&commit.source).trusts(&theirs) && theirs.spec == specs.hash())
         };
         // The others are past where this one has gone on after them.
-        if !committed.iter().any(is_ours) {
-            for other in &others {
-                retried_at_start("read the table's DDLs", || specs.follow(other)).await?;
+        let is_past = committed.iter().any(is_ours);
+        for other in &others {
+            match retried_at_start("read the table's DDLs", || specs.take_over(other)).await {
+                Err(e) if !is_past || e.is_retryable() => return Err(e),
+                _ => {}
             }
         }
         let ends = found.iter().flat_map(|found| &found.ends).map(|(source, _)| source);
@@ -405,7 +407,7 @@ async fn begin(
         takeover.check_links(&targets, &origin, &specs).await?;
     }
     let meter = Arc::new(Meter::default());
-    enter(job, &targets, &meter).await?;
+    enter(job, specs.hash(), &targets, &meter).await?;
     let rejecting = Rejecting { attempt: 0, epochs: origin.epochs() };
     let plan = Plan {
         targets,
@@ -426,11 +428,12 @@ async fn begin(
 }
 
 /// Makes the tables in the catalog where they are not there, with the partitions that have files.
-async fn enter(job: &Job, targets: &[Arc<Target>; 2], meter: &Meter) -> Result<()> {
+async fn enter(job: &Job, spec: &str, targets: &[Arc<Target>; 2], meter: &Meter) -> Result<()> {
+    let finishing = job.until_end.then_some(spec);
     // Both are looked at before one is made.
     let mut seen = Vec::with_capacity(targets.len());
     for target in targets {
-        let look = || target.look(&*job.catalog, &job.stores);
+        let look = || target.look(&*job.catalog, &job.stores, finishing);
         seen.push(retried_at_start("look at the table in the catalog", look).await?);
     }
     for (target, seen) in targets.iter().zip(seen) {

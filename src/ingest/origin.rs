@@ -135,7 +135,8 @@ pub(super) async fn newest_epochs(table: &Folder) -> Result<HashMap<String, u32>
     let mut newest: HashMap<String, u32> = HashMap::new();
     for entry in folder.list().await? {
         // One that cannot be read is its own epoch's to complain of.
-        let note = folder.read(&entry.name).await?.and_then(|text| serde_json::from_slice::<Note>(&text).ok());
+        let note =
+            folder.read(&entry.name).await?.and_then(|text| serde_json::from_slice::<Note>(&text).ok());
         if let Some(Note { topic, epoch, .. }) = note {
             let of_topic = newest.entry(topic).or_default();
             *of_topic = epoch.max(*of_topic);

@@ -10,9 +10,9 @@ use super::row::{Row, Tree, Value};
 use crate::error::Result;
 use crate::kafka::{Record, TopicPartition};
 use crate::store::Folder;
+use crate::table::columns::StructField;
 use crate::table::spec::{NullPartition, Transform};
 use crate::table::transform::Calendar;
-use crate::table::columns::StructField;
 use crate::table::{Column, ColumnType, Ddl};
 
 /// What is written of every rejected record but its values.
@@ -30,8 +30,7 @@ const WIDTH: usize = 12;
 /// The columns of every rejected table.
 pub(super) fn columns() -> Vec<Column> {
     use ColumnType::{Array, BigInt, Binary, Int, String, Struct, Timestamp};
-    let field =
-        |name: &str, field_type: ColumnType| StructField { name: name.to_owned(), field_type };
+    let field = |name: &str, field_type: ColumnType| StructField { name: name.to_owned(), field_type };
     let header = Struct(vec![field("name", String), field("value", Binary)]);
     let columns = [
         ("topic", String, "Kafka topic"),

@@ -97,8 +97,11 @@ pub async fn replay(
             }
         };
         let Some(replayed) = run_plan(&job, &plan, &links, stop.clone(), &progress).await? else {
-            return Err(Error::new(Kind::Interrupted, "the replay was stopped: run it again, and it goes on")
-                .with("replay", plan.replay));
+            return Err(Error::new(
+                Kind::Interrupted,
+                "the replay was stopped: run it again, and it goes on",
+            )
+            .with("replay", plan.replay));
         };
         if is_last {
             return Ok(replayed);
@@ -130,8 +133,7 @@ async fn plan_next(
             to: to.max(from),
         });
     }
-    let plan =
-        Plan { replay: last.map_or(0, |last| last.replay) + 1, spec: spec.hash(), sources: stretches };
+    let plan = Plan { replay: last.map_or(0, |last| last.replay) + 1, spec: spec.hash(), sources: stretches };
     let open = links.open_of(&plan);
     if open.is_empty() {
         return Ok(Err("no rejected record is open"));
@@ -169,14 +171,15 @@ async fn ends(
             continue;
         }
         if of_cluster != cluster {
-            return Err(Error::usage("the brokers are of another cluster than the rejected records: give its --brokers")
-                .with("topic", topic)
-                .with("its cluster", of_cluster)
-                .with("theirs", cluster));
+            return Err(Error::usage(
+                "the brokers are of another cluster than the rejected records: give its --brokers",
+            )
+            .with("topic", topic)
+            .with("its cluster", of_cluster)
+            .with("theirs", cluster));
         }
-        let is_it = |found: &ReaderTopic| {
-            may_be_one_topic(&topic_id, found.topic_id.as_deref().unwrap_or_default())
-        };
+        let is_it =
+            |found: &ReaderTopic| may_be_one_topic(&topic_id, found.topic_id.as_deref().unwrap_or_default());
         let end = match found.get(topic).is_some_and(is_it) {
             false => links.end(&chain),
             true => {
@@ -342,7 +345,7 @@ async fn begin(
     sources: &[Source],
 ) -> Result<Pipeline> {
     let meter = Arc::new(Meter::default());
-    enter(job, tables, &meter).await?;
+    enter(job, &origin.spec, tables, &meter).await?;
     let rejecting = Rejecting { attempt: origin.replay, epochs: origin.epochs() };
     let plan = pipeline::Plan {
         targets: tables.clone(),

@@ -1,9 +1,11 @@
 //! Owns which specs a job's rows may follow in a chain (DESIGN §3.8).
 //!
 //! A spec decides the fate of records. Where a chain was written under another one, records that are read again could get other
-//! rows; so that is refused. A new spec goes on where the old one ended whole: as it comes where it only adds columns, else when
-//! the user says that the old writers are gone, since what those have sent may still arrive. The DDL of every spec that ever
-//! wrote to a table is in `_ticklake/spec/<hash>.sql` under its location.
+//! rows; so that is refused. A new spec goes on where the old one ended whole: as it comes where it only changes columns (it adds,
+//! drops or widens some), else when the user says that the old writers are gone, since what those have sent may still arrive.
+//! Of a spec that first wrote after this job has started, ours has to be a later one: it may only add columns to it, so that of
+//! two jobs under two DDLs the older one ends. The DDL of every spec that ever wrote to a table is in
+//! `_ticklake/spec/<hash>.sql` under its location.
 
 use std::collections::HashSet;
 use std::sync::Mutex;
@@ -59,9 +61,18 @@ impl Specs {
 
     /// The other specs that ever wrote to the table, by their hashes.
     pub async fn others(&self) -> Result<Vec<String>> {
-        let entries = self.folder.list().await?;
-        let hashes = entries.iter().filter_map(|entry| entry.name.strip_suffix(".sql"));
-        Ok(hashes.filter(|hash| *hash != self.hash).map(str::to_owned).collect())
+        let hashes = kept_hashes(&self.folder).await?;
+        Ok(hashes.into_iter().filter(|hash| *hash != self.hash).collect())
+    }
+
+    /// Whether rows of the job's spec may follow those of one that wrote to the table before the job has started, where that
+    /// one has ended whole.
+    pub async fn take_over(&self, hash: &str) -> Result<()> {
+        if self.takes_over {
+            return Ok(());
+        }
+        let rule = "columns added, dropped or widened";
+        self.compare(hash, rule, |theirs| self.ours.changes_only_columns_of(theirs)).await
     }
 
     /// Refuses to go on where records that were written under another spec would be read again.
@@ -90,20 +101,25 @@ impl Specs {
         &self.hash
     }
 
-    /// Whether rows of the job's spec may follow those of another, where that one has ended whole.
+    /// The same while the job runs, as others may have written meanwhile: one that it took over, or has only added columns to.
     pub async fn follow(&self, hash: &str) -> Result<()> {
-        if self.takes_over { Ok(()) } else { self.must_add_only_columns_to(hash).await }
+        if self.takes_over { Ok(()) } else { self.must_follow(hash).await }
     }
 
     /// Whether rows of the job's spec may follow a link in its chain, where the source is read from an offset on.
     pub async fn follow_link(&self, link: &Footer, source_start: i64) -> Result<()> {
         match link.end <= source_start {
             true => Ok(()), // none of its records is read again
-            false => self.must_add_only_columns_to(&link.spec).await,
+            false => self.must_follow(&link.spec).await,
         }
     }
 
-    async fn must_add_only_columns_to(&self, hash: &str) -> Result<()> {
+    async fn must_follow(&self, hash: &str) -> Result<()> {
+        self.compare(hash, "added columns", |theirs| self.ours.adds_only_columns_to(theirs)).await
+    }
+
+    /// Remembers a spec that `may_follow` allows; the words say what may differ.
+    async fn compare(&self, hash: &str, words: &str, may_follow: impl Fn(&Spec) -> bool) -> Result<()> {
         if self.known.lock().is_ok_and(|known| known.contains(hash)) {
             return Ok(());
         }
@@ -125,8 +141,8 @@ impl Specs {
         let theirs = Ddl::parse(&text)
             .and_then(|ddl| Spec::from_ddl(&ddl))
             .map_err(|e| refused("it cannot be read").because(e))?;
-        if !self.ours.adds_only_columns_to(&theirs) {
-            return Err(refused("today's differs in more than added columns"));
+        if !may_follow(&theirs) {
+            return Err(refused(&format!("today's differs in more than {words}")));
         }
         if let Ok(mut known) = self.known.lock() {
             known.insert(hash.to_owned());
@@ -142,6 +158,31 @@ pub(crate) async fn kept(table: &Folder, hash: &str) -> Result<Option<String>> {
     }
     let text = table.folder(KEPT)?.read(&file_name(hash)).await?;
     Ok(text.map(|text| String::from_utf8_lossy(&text).into_owned()))
+}
+
+/// The DDLs of all specs that ever wrote to a table, in no order. Its columns are in its files.
+pub(crate) async fn all_kept(table: &Folder) -> Result<Vec<Ddl>> {
+    let folder = table.folder(KEPT)?;
+    let mut all = Vec::new();
+    for hash in kept_hashes(&folder).await? {
+        let Some(text) = folder.read(&file_name(&hash)).await? else { continue };
+        let ddl = Ddl::parse(&String::from_utf8_lossy(&text)).map_err(|e| {
+            Error::new(
+                Kind::Protocol,
+                "a DDL that is kept of the table cannot be read, so nobody knows which columns its files have: put the \
+                 text back that a job wrote there",
+            )
+            .with("that DDL", format!("{}{}", folder.location(), file_name(&hash)))
+            .because(e)
+        })?;
+        all.push(ddl);
+    }
+    Ok(all)
+}
+
+async fn kept_hashes(folder: &Folder) -> Result<Vec<String>> {
+    let entries = folder.list().await?;
+    Ok(entries.iter().filter_map(|entry| Some(entry.name.strip_suffix(".sql")?.to_owned())).collect())
 }
 
 fn file_name(hash: &str) -> String {

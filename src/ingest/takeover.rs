@@ -1,8 +1,9 @@
 //! Decides whether a job's spec may go on where sources start (DESIGN §3.8).
 //!
-//! A value that does not fit an added column makes a rejected record of what was a row. So no record may be written
-//! under two specs: where the spec has changed, no link of the old one may hold what is to be read again. The links
-//! themselves say so; what an offset's writer knew when it committed may be long past.
+//! A value that does not fit an added column makes a rejected record of what was a row, and a column that is dropped or
+//! widened makes a row of what was rejected. So no record may be written under two specs: where the spec has changed, no
+//! link of the old one may hold what is to be read again. The links themselves say so; what an offset's writer knew when
+//! it committed may be long past.
 //!
 //! It is asked twice: for all sources before the group is joined, since a table that is taken over by half can be
 //! finished under neither spec; and for each assignment, as others may have written meanwhile.
@@ -132,8 +133,8 @@ impl Takeover {
 }
 
 /// Whether a link that another spec wrote holds records of a source from an offset on. In each folder that is asked of
-/// the link that the offset falls into and of the one after it: specs change forward only, so one that is further on
-/// is of another spec only where these are.
+/// the link that the offset falls into and of all after it: a column that was dropped may come back, so that links of
+/// one spec stand on both sides of another's.
 async fn reads_again(
     target: &Target,
     chain: ChainSource,
@@ -141,18 +142,19 @@ async fn reads_again(
     entries: &[Entry],
     specs: &Specs,
 ) -> Result<bool> {
-    let mut folders: BTreeMap<&str, (Option<i64>, Option<i64>)> = BTreeMap::new();
+    let mut at: BTreeMap<&str, i64> = BTreeMap::new();
+    let mut links: Vec<(&str, i64)> = Vec::new();
     for (folder, name) in entries.iter().filter_map(|entry| entry.name.rsplit_once('/')) {
-        let Some(start) = chain.parse(name) else { continue };
-        let (at, after) = folders.entry(folder).or_default();
-        match start <= from {
-            true => *at = (*at).max(Some(start)),
-            false => *after = Some(after.map_or(start, |after| after.min(start))),
+        match chain.parse(name) {
+            Some(start) if start > from => links.push((folder, start)),
+            Some(start) => {
+                let last = at.entry(folder).or_insert(start);
+                *last = start.max(*last);
+            }
+            None => {}
         }
     }
-    let links =
-        folders.into_iter().flat_map(|(folder, (at, after))| [at, after].map(|start| Some((folder, start?))));
-    let links: Vec<(&str, i64)> = links.flatten().collect();
+    links.extend(at);
     let mut reads = Vec::with_capacity(links.len());
     for (path, start) in links {
         let (folder, chain) = (target.folder.folder(path)?, chain.clone());

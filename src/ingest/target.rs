@@ -10,8 +10,10 @@ use std::sync::Arc;
 use bytes::Bytes;
 
 use super::Job;
+use super::buffer::Side;
 use super::encode::Encoder;
 use super::rejected;
+use super::specs::kept;
 use crate::catalog::Catalog;
 use crate::error::{Error, Kind, Result};
 use crate::store::{Folder, Stores};
@@ -51,6 +53,7 @@ pub(crate) struct Entered {
 #[derive(Debug)]
 pub(crate) struct Target {
     pub name: TableName,
+    side: Side,
     pub folder: Folder,
     pub(super) encoder: Encoder,
     pub ddl: Ddl,
@@ -90,22 +93,33 @@ pub(crate) async fn open_targets(
     let beside = stores.open(&format!("{}_rejected/", folder.location().trim_end_matches('/'))).await?;
     let ddl = Ddl { location: Some(folder.location().to_owned()), ..ddl.clone() };
     let rejected = rejected::ddl(&ddl, &beside)?;
-    let target = |ddl: Ddl, folder: Folder, sort: Vec<usize>| {
+    let target = |side: Side, ddl: Ddl, folder: Folder, sort: Vec<usize>| {
         let encoder = Encoder::new(&file_schema(&ddl.columns), sort, compression);
-        Target { name: ddl.name.clone(), folder, encoder, ddl }
+        Target { name: ddl.name.clone(), side, folder, encoder, ddl }
     };
-    Ok([target(ddl, folder, sort), target(rejected, beside, Vec::new())])
+    Ok([target(Side::Rows, ddl, folder, sort), target(Side::Rejected, rejected, beside, Vec::new())])
 }
 
 impl Target {
     /// Looks at what the catalog has. A table that it has otherwise is refused: with other columns, or with its
-    /// partitions at another place.
-    pub async fn look(&self, catalog: &dyn Catalog, stores: &Stores) -> Result<Seen> {
+    /// partitions at another place. But a batch may finish what it had begun before the table was altered: `finishing` is the
+    /// hash of its spec.
+    pub async fn look(
+        &self,
+        catalog: &dyn Catalog,
+        stores: &Stores,
+        finishing: Option<&str>,
+    ) -> Result<Seen> {
         let Some(theirs) = catalog.table(&self.name).await? else {
             warn_of_projection(&self.ddl);
             return Ok(Seen::Nothing);
         };
-        check_columns(&self.ddl, &theirs)?;
+        if !self.is_older(&theirs)
+            && let Err(e) = check_columns(&self.ddl, &theirs)
+            && !self.may_finish(&theirs, finishing).await?
+        {
+            return Err(e);
+        }
         warn_of_projection(&theirs);
         if !catalog.has_partitions(&self.name).await? {
             return Ok(Seen::Table);
@@ -122,14 +136,61 @@ impl Target {
     pub async fn enter(&self, catalog: &dyn Catalog, stores: &Stores, seen: Seen) -> Result<Entered> {
         let seen = match seen {
             // Another writer was quicker.
-            Seen::Nothing if !catalog.create_table(&self.ddl).await? => self.look(catalog, stores).await?,
+            Seen::Nothing if !catalog.create_table(&self.ddl).await? => {
+                self.look(catalog, stores, None).await?
+            }
             seen => seen,
         };
+        self.renew(catalog).await?;
         let note = catalog.incarnation(&self.name).await?.map(|made| format!("{}-{made}", self.name));
         if seen == Seen::Partitions && self.is_noted(note.as_deref()).await? {
             return Ok(Entered { partitions: Vec::new(), note: None });
         }
         Ok(Entered { partitions: self.with_files().await?, note })
+    }
+
+    /// Gives a table of rejected records the columns that it did not have in an earlier version.
+    async fn renew(&self, catalog: &dyn Catalog) -> Result<()> {
+        if self.side == Side::Rows {
+            return Ok(());
+        }
+        // Who changes it meanwhile does the same.
+        if let Some(was) = catalog.table(&self.name).await?.filter(|theirs| self.is_older(theirs)) {
+            let to = Ddl { columns: self.ddl.columns.clone(), ..was.clone() };
+            catalog.alter_table(&was, &to).await?;
+        }
+        Ok(())
+    }
+
+    /// Whether it is a table of rejected records that lacks the last columns.
+    fn is_older(&self, theirs: &Ddl) -> bool {
+        let is_same = |(ours, theirs): (&Column, &Column)| {
+            (&ours.name, &ours.column_type) == (&theirs.name, &theirs.column_type)
+        };
+        let (ours, columns) = (&self.ddl.columns, &theirs.columns);
+        self.side == Side::Rejected
+            && columns.len() < ours.len()
+            && ours.iter().zip(columns).all(is_same)
+            && check_partition_columns(&self.ddl, theirs).is_ok()
+    }
+
+    /// Whether the table was altered since a job of this spec wrote to it: what it still writes reads as the table's.
+    async fn may_finish(&self, theirs: &Ddl, finishing: Option<&str>) -> Result<bool> {
+        let Some(hash) = finishing.filter(|_| self.side == Side::Rows) else { return Ok(false) };
+        let reads = |ours: &Column| {
+            let of_catalog = theirs.columns.iter().find(|theirs| theirs.name == ours.name);
+            of_catalog.is_none_or(|theirs| ours.column_type.reads_as(&theirs.column_type))
+        };
+        let may = check_partition_columns(&self.ddl, theirs).is_ok()
+            && self.ddl.columns.iter().all(reads)
+            && kept(&self.folder, hash).await?.is_some();
+        if may {
+            tracing::warn!(
+                table = %self.name,
+                "the table was altered since this DDL wrote to it: this batch finishes under the old one, the next job takes the new"
+            );
+        }
+        Ok(may)
     }
 
     /// Rows in one folder would not be seen by who queries the other.
@@ -217,25 +278,28 @@ fn id_of(bytes: &[u8]) -> Option<String> {
 /// The files must be what the catalog says they are: a column that it does not have, or has otherwise, would be unseen
 /// or would break queries.
 fn check_columns(ours: &Ddl, theirs: &Ddl) -> Result<()> {
-    let name = &ours.name;
-    let print = |columns: &[Column]| {
+    check_partition_columns(ours, theirs)?;
+    let fix = "change the DDL, or the table by `ticklake table alter DDL.sql`";
+    must_be_same("columns", fix, &ours.name, [&ours.columns, &theirs.columns])
+}
+
+fn check_partition_columns(ours: &Ddl, theirs: &Ddl) -> Result<()> {
+    let fix = "change the DDL, or drop the table from the catalog (its files stay, and the next ingest registers them again)";
+    must_be_same("partition columns", fix, &ours.name, [&ours.partitioned_by, &theirs.partitioned_by])
+}
+
+fn must_be_same(what: &str, fix: &str, table: &TableName, columns: [&Vec<Column>; 2]) -> Result<()> {
+    let print = |columns: &Vec<Column>| {
         columns.iter().map(|c| format!("{} {}", c.name, c.column_type)).collect::<Vec<_>>().join(", ")
     };
-    for (what, ours, theirs) in [
-        ("columns", print(&ours.columns), print(&theirs.columns)),
-        ("partition columns", print(&ours.partitioned_by), print(&theirs.partitioned_by)),
-    ] {
-        if ours != theirs {
-            return Err(Error::usage(format!(
-                "the table in the catalog has other {what} than the DDL: change the DDL, or drop the table from the \
-                 catalog (its files stay, and the next ingest registers them again)"
-            ))
-            .with("table", name)
-            .with("DDL", ours)
-            .with("catalog", theirs));
-        }
+    let [ours, theirs] = columns.map(print);
+    if ours == theirs {
+        return Ok(());
     }
-    Ok(())
+    Err(Error::usage(format!("the table in the catalog has other {what} than the DDL: {fix}"))
+        .with("table", table)
+        .with("DDL", ours)
+        .with("catalog", theirs))
 }
 
 fn warn_of_projection(ddl: &Ddl) {

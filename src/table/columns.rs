@@ -46,6 +46,20 @@ pub struct StructField {
 }
 
 impl ColumnType {
+    /// Whether values of this type in files read as the same values under another one: under the same, and under a wider
+    /// whole or floating number (FACTS 2.15). Nothing else does, also not what some engine takes: a struct with a field
+    /// more is read by the fields that its partition was registered with (Trino 476: the new one is null there), and a
+    /// decimal that is wider is cast to the narrow one.
+    pub fn reads_as(&self, wider: &Self) -> bool {
+        const WHOLE: [ColumnType; 4] =
+            [ColumnType::TinyInt, ColumnType::SmallInt, ColumnType::Int, ColumnType::BigInt];
+        let rank = |of: &Self| WHOLE.iter().position(|whole| whole == of);
+        match (self, wider) {
+            (Self::Float, Self::Double) => true,
+            _ => self == wider || matches!((rank(self), rank(wider)), (Some(from), Some(to)) if from <= to),
+        }
+    }
+
     /// The Arrow type whose Parquet form Athena, Trino and Spark read under this type.
     pub fn arrow(&self) -> DataType {
         match self {

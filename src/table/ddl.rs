@@ -68,10 +68,25 @@ impl Ddl {
         self.properties.iter().find(|p| p.key == key).map(|p| p.value.as_str())
     }
 
+    /// Whether both say the same: a catalog keeps no order of properties.
+    pub fn says_the_same_as(&self, other: &Self) -> bool {
+        let sorted = |ddl: &Self| {
+            let mut ddl = ddl.clone();
+            ddl.properties.sort_by(|a, b| a.key.cmp(&b.key));
+            ddl
+        };
+        sorted(self) == sorted(other)
+    }
+
     /// Whether Athena computes the table's partitions, and does not look at those that are registered (FACTS 3.10).
     pub fn is_projected(&self) -> bool {
         self.property("projection.enabled").is_some_and(|value| value.eq_ignore_ascii_case("true"))
     }
+}
+
+/// A text as the DDL has it: in single quotes, on one line.
+pub fn quoted(text: &str) -> String {
+    literal::quote(text)
 }
 
 /// Reads a type alone, as a catalog keeps it: `array<struct<a:int>>`.

@@ -4,6 +4,7 @@
 
 pub mod columns;
 pub mod ddl;
+pub mod evolve;
 pub mod name;
 pub mod partition;
 pub mod pointer;
@@ -12,6 +13,7 @@ pub mod transform;
 
 pub use columns::{Column, ColumnType};
 pub use ddl::Ddl;
+pub use evolve::Evolution;
 pub use name::TableName;
 pub use partition::PartitionKey;
 pub use spec::Spec;

@@ -167,6 +167,20 @@ impl Spec {
         self.routing() == old.routing() && self.column_lines().is_superset(&old.column_lines())
     }
 
+    /// Whether this spec is the old one with columns added, dropped or widened, or the same: every record goes where it went,
+    /// and every column that both have is read from the same place by the same format. What is in the old files then
+    /// reads under this spec too. A record that is a row under the one may be rejected under the other.
+    pub fn changes_only_columns_of(&self, old: &Self) -> bool {
+        let reads = |theirs: &SpecColumn| {
+            let ours = self.columns.iter().find(|ours| ours.column.name == theirs.column.name);
+            ours.is_none_or(|ours| {
+                (&ours.source, &ours.format) == (&theirs.source, &theirs.format)
+                    && theirs.column.column_type.reads_as(&ours.column.column_type)
+            })
+        };
+        self.routing() == old.routing() && old.columns.iter().all(reads)
+    }
+
     /// All of the canonical text but the columns. Its first line is the version of the text's own form.
     fn routing(&self) -> String {
         let mut text = format!(

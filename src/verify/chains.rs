@@ -20,7 +20,7 @@ use super::report::{Kind, Problem};
 use crate::error::{self, Result};
 use crate::ingest::{Footer, Target, key_values, parse_name, read_metadata};
 use crate::store::{Entry, Folder};
-use crate::table::PartitionKey;
+use crate::table::{Ddl, PartitionKey};
 
 /// Footers of one partition read at the same time.
 const FOOTERS: usize = 8;
@@ -58,9 +58,9 @@ enum Read {
 /// Names of links, by what their chain's names begin with, and by their start.
 type Chains<'a> = BTreeMap<&'a str, BTreeMap<i64, &'a Entry>>;
 
-/// Looks at the folder of a partition.
-pub(super) async fn look(table: &Target, key: PartitionKey) -> Result<Looked> {
-    let place = Place { table, path: key.path(), folder: table.folder.folder(key.path())? };
+/// Looks at the folder of a partition. `older`: the DDLs that the table had.
+pub(super) async fn look(table: &Target, older: &[Ddl], key: PartitionKey) -> Result<Looked> {
+    let place = Place { table, older, path: key.path(), folder: table.folder.folder(key.path())? };
     let listing = place.folder.look().await?;
     let mut problems = place.foreign(&listing.entries);
     for folder in &listing.folders {
@@ -170,6 +170,7 @@ impl Chain {
 /// A partition's folder.
 struct Place<'a> {
     table: &'a Target,
+    older: &'a [Ddl],
     path: &'a str,
     folder: Folder,
 }
@@ -228,7 +229,7 @@ impl Place<'_> {
             }
             Err(e) => return (Read::Foreign, problem(Kind::ForeignFile, error::chain(&e))),
         };
-        let other = difference(&metadata, &self.table.ddl.columns);
+        let other = difference(&metadata, &self.table.ddl.columns, self.older);
         let other = other.and_then(|detail| problem(Kind::OtherSchema, detail));
         let link = Link { footer, rows: rows(&metadata), bytes: entry.size_bytes };
         (Read::Link(link), other)

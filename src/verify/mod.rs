@@ -39,8 +39,8 @@ pub use self::report::{Checked, Compared, Fix, GapLine, Kind, Problem, Report, S
 use self::sources::{Notes, Sources};
 use self::walk::{Found, walk};
 use crate::catalog::Catalog;
-use crate::error::{Error, Result};
-use crate::ingest::{Side, Target, open_targets};
+use crate::error::{self, Error, Result};
+use crate::ingest::{Side, Target, all_kept, open_targets};
 use crate::kafka::Connection;
 use crate::store::{Entry, Stores};
 use crate::table::spec::Compression;
@@ -118,8 +118,15 @@ pub async fn verify(check: &Check) -> Result<Report> {
         None => None,
     };
     let mut tally = Tally::new(&notes, asked.is_some());
+    // Where one cannot be read, columns that were dropped are taken for ones that nobody knows.
+    let older = match all_kept(&tables[0].folder).await {
+        Err(e) if e.kind() == error::Kind::Protocol => Vec::new(),
+        kept => kept?,
+    };
     for (side, table) in [Side::Rows, Side::Rejected].into_iter().zip(&tables) {
-        let found = look_at(check, side, table, &mut tally).await?;
+        // The columns of rejected records are always the same.
+        let older = if side == Side::Rows { &older[..] } else { &[] };
+        let found = look_at(check, side, table, older, &mut tally).await?;
         let has_files = tally.checked.partitions > 0;
         let problems = catalog::compare(check, table, &found, has_files).await?;
         tally.problems.extend(problems);
@@ -193,11 +200,12 @@ async fn look_at(
     check: &Check,
     side: Side,
     table: &Target,
+    older: &[Ddl],
     tally: &mut Tally,
 ) -> Result<BTreeMap<PartitionKey, usize>> {
     let looks = walk(table, check.dates.as_ref()).map_ok(|found| async move {
         match found {
-            Found::Partition(key) => chains::look(table, key).await.map(Ok),
+            Found::Partition(key) => chains::look(table, older, key).await.map(Ok),
             Found::Foreign(problem) => Ok(Err(problem)),
         }
     });

@@ -222,8 +222,15 @@ fn note_compared(lines: &mut Vec<SourceLine>, chain: &ChainSource, compared: Com
         Ok(at) => lines[at].compared = Some(compared),
         Err(at) => {
             let (topic, partition, epoch, replay) = ours;
-            let line =
-                SourceLine { topic, partition, epoch, replay, links: 0, chain_end: 0, compared: Some(compared) };
+            let line = SourceLine {
+                topic,
+                partition,
+                epoch,
+                replay,
+                links: 0,
+                chain_end: 0,
+                compared: Some(compared),
+            };
             lines.insert(at, line);
         }
     }

@@ -99,7 +99,7 @@ async fn repair_one(check: &Check, table: &Target, repaired: &mut Repaired) -> R
     Ok(())
 }
 
-/// The partitions that have a whole link and are not known. Only their files are read; where none can be read that may be
+/// The partitions that have a whole link and are not known, whatever its columns. Only their files are read; where none can be read that may be
 /// one, that is a problem.
 async fn missing(
     table: &Target,
@@ -108,7 +108,7 @@ async fn missing(
 ) -> Result<Vec<PartitionKey>> {
     let looks = walk(table, None).map_ok(|found| async move {
         match found {
-            Found::Partition(key) if !known.contains(&key) => chains::look(table, key).await.map(Some),
+            Found::Partition(key) if !known.contains(&key) => chains::look(table, &[], key).await.map(Some),
             Found::Partition(_) | Found::Foreign(_) => Ok(None),
         }
     });

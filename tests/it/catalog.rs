@@ -29,6 +29,8 @@ macro_rules! suite {
         $(suite!($implementation, [
             a_table_is_made_once_and_read_back,
             tables_are_listed_by_name_and_database,
+            a_table_is_changed_only_from_what_was_read,
+            of_two_changes_one_is_made,
             a_dropped_table_takes_its_partitions_along,
             a_view_stands_beside_tables_and_is_none,
             odd_values_are_kept_as_they_are,
@@ -74,6 +76,51 @@ async fn tables_are_listed_by_name_and_database(one: &dyn Catalog, two: &dyn Cat
     assert_eq!(strings(two.tables(Some("market")).await.unwrap()), &all[2..]);
     assert_eq!(strings(two.tables(Some("a")).await.unwrap()), &all[..1]);
     assert!(two.tables(Some("none")).await.unwrap().is_empty());
+}
+
+async fn a_table_is_changed_only_from_what_was_read(one: &dyn Catalog, two: &dyn Catalog) {
+    let was = table("market", "ticks", &["date", "symbol"]);
+    let changed = |from: &str, to: &str| {
+        let text = was.to_string();
+        assert!(text.contains(from), "{from}");
+        Ddl::parse(&text.replace(from, to)).unwrap()
+    };
+    let to = changed(
+        "`price` decimal(18,4)",
+        "`size` bigint COMMENT 'shares', `deep` struct<`at`:array<int>>, `price` decimal(18,4)",
+    );
+    assert!(two.alter_table(&was, &to).await.unwrap_err().to_string().contains("market.ticks"));
+    assert!(one.create_table(&was).await.unwrap());
+    let partition = partition(&["2026-11-22", "AAPL"]);
+    one.create_partitions(&was.name, std::slice::from_ref(&partition)).await.unwrap();
+
+    assert!(one.alter_table(&was, &to).await.unwrap());
+    assert_eq!(two.table(&was.name).await.unwrap().as_ref(), Some(&to));
+    let other = changed("'ticklake.sort' = 'ts'", "'ticklake.timezone' = 'Asia/Tokyo'");
+    assert!(!two.alter_table(&was, &other).await.unwrap(), "it is not any more what was read");
+    assert_eq!(one.table(&was.name).await.unwrap().as_ref(), Some(&to), "it is untouched");
+    assert!(two.alter_table(&was, &to).await.unwrap(), "it is what is wanted");
+
+    assert!(two.alter_table(&to, &other).await.unwrap());
+    assert_eq!(one.table(&was.name).await.unwrap(), Some(other), "what is gone from the DDL is gone");
+    assert_eq!(one.partitions(&was.name, &[]).await.unwrap(), [partition]);
+}
+
+async fn of_two_changes_one_is_made(one: &dyn Catalog, two: &dyn Catalog) {
+    let mut was = table("market", "ticks", &["date", "symbol"]);
+    one.create_table(&was).await.unwrap();
+    for round in 0..5 {
+        let with = |writer: &str| Ddl { comment: Some(format!("{writer} {round}")), ..was.clone() };
+        let (of_one, of_two) = (with("one"), with("two"));
+        let (a, b) = tokio::join!(one.alter_table(&was, &of_one), two.alter_table(&was, &of_two));
+        let made = match (a.unwrap(), b.unwrap()) {
+            (true, false) => of_one,
+            (false, true) => of_two,
+            both => panic!("{both:?}"),
+        };
+        assert_eq!(two.table(&was.name).await.unwrap().as_ref(), Some(&made));
+        was = made;
+    }
 }
 
 async fn a_dropped_table_takes_its_partitions_along(one: &dyn Catalog, two: &dyn Catalog) {

@@ -1,5 +1,7 @@
 //! The command line, by running the program: what it prints where, and what it ends with.
 
+mod alter;
+
 use std::fs;
 use std::io::{BufRead, BufReader, Read};
 use std::path::Path;
@@ -86,7 +88,8 @@ fn help_names_the_commands_that_are_there_and_no_other() {
     let home = folder();
     let help = done(home.path(), &["--help"]);
     for command in [
-        "demo", "produce", "ingest", "query", "preview", "table", "replay", "verify", "check", "bench", "config",
+        "demo", "produce", "ingest", "query", "preview", "table", "replay", "verify", "check", "bench",
+        "config",
     ] {
         assert!(help.contains(&format!("\n  {command} ")), "{command}: {help}");
     }

@@ -464,5 +464,9 @@ fn added_columns_are_told_from_other_changes() {
         ("'classification'", "'ticklake.format.ts' = 'epoch_s', 'classification'"),
     ] {
         assert!(!changed(from, to).adds_only_columns_to(&old), "{from} to {to}");
+        let is_wider = to == "`seq` bigint" || to == "`sequence` int";
+        assert_eq!(changed(from, to).changes_only_columns_of(&old), is_wider, "{from} to {to}");
     }
+    assert!(old.changes_only_columns_of(&first) && first.changes_only_columns_of(&old));
+    assert!(!old.changes_only_columns_of(&changed("`seq` int", "`seq` bigint")), "narrower than the files");
 }

@@ -1,11 +1,12 @@
 """Owns a proxy before moto's Glue that keeps the limits of AWS's, and that can fail as AWS's does.
 
-What moto lets pass is refused here: more than 100 partitions in a call, empty or long values, a page beyond 1,000.
-Answers are paged, and keys that are not there are `UnprocessedKeys`. With faults, calls are throttled, meet other
+What moto lets pass is refused here: more than 100 partitions in a call, empty or long values, a page beyond 1,000, a change
+of a table by another version than it has. Answers are paged, and keys that are not there are `UnprocessedKeys`. With faults, calls are throttled, meet other
 changes, fail for one partition among many, leave out keys that are there, and lose their answer after the work is done.
 """
 
 import json
+import threading
 
 from proxy import Answer, Proxy, Through, listening
 
@@ -16,9 +17,10 @@ PAGE = 1000
 
 
 class Strict(Through):
-    """Each call as AWS's Glue takes it."""
+    """Each call as AWS's Glue takes it. `seen["archived"]` counts the changes of tables that keep the version before."""
 
     faults = False
+    updating = threading.Lock()
 
     def on(self, body: bytes):
         operation = self.headers["X-Amz-Target"].removeprefix("AWSGlue.")
@@ -32,6 +34,8 @@ class Strict(Through):
             return None
         if operation == "GetPartitions":
             return self.one_page(asked)
+        if operation == "UpdateTable":
+            return self.update(asked)
         status, told = self.glue(asked)
         if operation == "BatchGetPartition" and status == 200:
             told = self.with_unprocessed(told, asked, number)
@@ -62,6 +66,19 @@ class Strict(Through):
         told["Errors"] = [*told.get("Errors", []), {"PartitionValues": first["Values"], "ErrorDetail": detail}]
         self.tell(status, told)
 
+    def update(self, asked: dict):
+        """moto takes any version."""
+        if not asked.get("SkipArchive"):
+            self.server.count("archived")
+        with self.updating:
+            wanted = {"DatabaseName": asked["DatabaseName"], "Name": asked["TableInput"]["Name"]}
+            there = self.glue(wanted, "GetTable")[1].get("Table", {})
+            if asked.get("VersionId", there.get("VersionId")) != there.get("VersionId"):
+                self.server.count("other version")
+                return self.fail("ConcurrentModificationException", "Update table failed due to concurrent modifications")
+            told = self.glue(asked)
+        self.tell(*told)
+
     def one_page(self, asked: dict):
         """moto gives all at once."""
         begin, most = int(asked.pop("NextToken", 0)), asked.pop("MaxResults", PAGE)
@@ -82,8 +99,12 @@ class Strict(Through):
         keys = [key for key in asked["PartitionsToGet"] if tuple(key["Values"]) not in there]
         return {"Partitions": found, "UnprocessedKeys": keys}
 
-    def glue(self, asked: dict) -> tuple[int, dict]:
-        answer = self.ask(json.dumps(asked).encode())
+    def glue(self, asked: dict, operation: str | None = None) -> tuple[int, dict]:
+        """What moto answers to a call, or to another one in its place."""
+        headers = dict(self.headers)
+        if operation:
+            headers["X-Amz-Target"] = f"AWSGlue.{operation}"
+        answer = self.ask(json.dumps(asked).encode(), headers)
         return answer.status, json.loads(answer.body or b"{}")
 
     def fail(self, code: str, message: str):
@@ -95,6 +116,17 @@ class Strict(Through):
 
 class Faulty(Strict):
     faults = True
+
+
+class Losing(Strict):
+    """Loses the answer to each first change of a table, which is made."""
+
+    def update(self, asked: dict):
+        if self.server.count("changes") % 2 == 0:
+            return super().update(asked)
+        self.glue(asked)
+        self.server.count("answer lost")
+        return self.lose()
 
 
 class Refusing(Strict):
@@ -129,6 +161,10 @@ def strict_glue(upstream: str):
 
 def faulty_glue(upstream: str):
     return listening(Proxy(upstream, Faulty))
+
+
+def losing_glue(upstream: str):
+    return listening(Proxy(upstream, Losing))
 
 
 def refusing_glue(upstream: str):

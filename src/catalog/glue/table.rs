@@ -56,6 +56,67 @@ pub(super) fn input(ddl: &Ddl) -> Result<TableInput> {
     built.map_err(|e| Error::usage("no table for Glue").with("table", &ddl.name).because(e))
 }
 
+/// A found table as UpdateTable takes it, which replaces all of it: what the DDL says is changed from `there`, which is the
+/// found table's own, and all else stays as it is.
+pub(super) fn altered(found: Table, there: &Ddl, to: &Ddl) -> Result<TableInput> {
+    let mut parameters = found.parameters.unwrap_or_default();
+    for gone in there.properties.iter().filter(|p| to.property(&p.key).is_none()) {
+        parameters.remove(&gone.key);
+    }
+    parameters.extend(to.properties.iter().map(|p| (p.key.clone(), p.value.clone())));
+    let mut description = found.description;
+    if there.comment != to.comment {
+        parameters.remove("comment"); // where Hive keeps it
+        description = to.comment.clone();
+    }
+    let mut storage = found.storage_descriptor.unwrap_or_else(|| StorageDescriptor::builder().build());
+    storage.columns = Some(altered_columns(storage.columns, &there.columns, &to.columns)?);
+    let keys = altered_columns(found.partition_keys, &there.partitioned_by, &to.partitioned_by)?;
+    let built = TableInput::builder()
+        .name(found.name)
+        .set_description(description)
+        .set_owner(found.owner)
+        .set_last_access_time(found.last_access_time)
+        .set_last_analyzed_time(found.last_analyzed_time)
+        .retention(found.retention)
+        .storage_descriptor(storage)
+        .set_partition_keys(Some(keys))
+        .set_view_original_text(found.view_original_text)
+        .set_view_expanded_text(found.view_expanded_text)
+        .set_table_type(found.table_type)
+        .set_parameters(Some(parameters))
+        .set_target_table(found.target_table)
+        .build();
+    built.map_err(|e| Error::usage("no table for Glue").with("table", &to.name).because(e))
+}
+
+/// The columns of `to`. One whose type is as it was keeps the catalog's own text of it (`varchar(8)`), and each its
+/// parameters.
+fn altered_columns(
+    found: Option<Vec<GlueColumn>>,
+    there: &[Column],
+    to: &[Column],
+) -> Result<Vec<GlueColumn>> {
+    // `there` was made of `found`, column by column.
+    let found: HashMap<&str, (GlueColumn, &Column)> = found
+        .unwrap_or_default()
+        .into_iter()
+        .zip(there)
+        .map(|(found, there)| (there.name.as_str(), (found, there)))
+        .collect();
+    let altered = |column: &Column| {
+        let mut new = glue_column(column)?;
+        if let Some((found, there)) = found.get(column.name.as_str()) {
+            new.parameters = found.parameters.clone();
+            if there.column_type == column.column_type {
+                new.r#type = found.r#type.clone();
+            }
+        }
+        Ok(new)
+    };
+    to.iter().map(altered).collect()
+}
+
 pub(super) fn not_on_s3(table: &TableName, location: &str) -> Error {
     Error::usage("a table in Glue is on S3: give --location s3://BUCKET/FOLDER/")
         .with("table", table)

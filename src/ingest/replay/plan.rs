@@ -102,9 +102,12 @@ impl Ledger {
 
 fn read(text: &[u8], folder: &Folder, name: &str) -> Result<Plan> {
     serde_json::from_slice(text).map_err(|e| {
-        Error::new(Kind::Store, "the plan of a replay cannot be read: it is empty, damaged, or of a later version")
-            .with("at", format!("{}{name}", folder.location()))
-            .because(e)
+        Error::new(
+            Kind::Store,
+            "the plan of a replay cannot be read: it is empty, damaged, or of a later version",
+        )
+        .with("at", format!("{}{name}", folder.location()))
+        .because(e)
     })
 }
 

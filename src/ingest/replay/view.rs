@@ -19,11 +19,7 @@ pub(super) fn of(rejected: &Ddl, plan: &Plan) -> Result<View> {
         quoted(table),
         attempt(plan)
     );
-    Ok(View {
-        name: TableName::new(database, &format!("{table}_open"))?,
-        columns,
-        sql,
-    })
+    Ok(View { name: TableName::new(database, &format!("{table}_open"))?, columns, sql })
 }
 
 /// The attempt that is the last one at a row's offset.

@@ -46,9 +46,8 @@ impl Lake {
         let Some(session) = &self.views else { return Ok(None) };
         let Some(sql) = self.catalog.view(name).await.map_err(external)? else { return Ok(None) };
         let lake = Self { views: None, names: Arc::default(), ..self.clone() };
-        let session = SessionStateBuilder::new_from_existing(session.clone())
-            .with_catalog_list(Arc::new(lake))
-            .build();
+        let session =
+            SessionStateBuilder::new_from_existing(session.clone()).with_catalog_list(Arc::new(lake)).build();
         let plan = session.create_logical_plan(&sql).await?;
         Ok(Some(Arc::new(ViewTable::new(plan, Some(sql)))))
     }

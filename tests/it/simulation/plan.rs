@@ -55,7 +55,9 @@ pub enum Event {
     RecordsLost,
     /// All stop, the table gets a column more, and new ones start under the new DDL.
     Widen,
-    /// As that, but where the last run was cut off: refused, unless it had nothing on its way.
+    /// The same with that column dropped. It may come back.
+    Narrow,
+    /// As to get a column more, but where the last run was cut off: refused, unless it had nothing on its way.
     WidenTooSoon,
     Reroute,
     /// All stop, and new ones go on under a DDL that routes otherwise, as the user says they may.
@@ -90,7 +92,7 @@ impl Plan {
             &[E::PartitionDropped],
             &[E::Retention],
             &[E::RecordsLost],
-            &[E::Widen],
+            &[E::Widen, E::Narrow],
             &[E::WidenTooSoon],
             &[E::Reroute],
             &[E::TakeOver],
@@ -102,8 +104,8 @@ impl Plan {
             }
         }
         let keeps = |event: &E| {
-            use E::{RecordsLost, Reroute, Retention, TakeOver, Widen, WidenTooSoon};
-            !matches!(event, Retention | RecordsLost | Widen | WidenTooSoon | Reroute | TakeOver)
+            use E::{Narrow, RecordsLost, Reroute, Retention, TakeOver, Widen, WidenTooSoon};
+            !matches!(event, Retention | RecordsLost | Widen | Narrow | WidenTooSoon | Reroute | TakeOver)
         };
         let skips = chance.happens(50) && mix.iter().all(keeps);
         let millis = |chance: &mut Chance, of: &[u64]| Duration::from_millis(chance.pick(of));

@@ -178,7 +178,8 @@ impl World {
             Event::Retention => self.retain().await,
             Event::RecordsLost => self.lose_records(),
             Event::MadeAnew => self.make_anew().await,
-            Event::Widen => self.widen().await,
+            Event::Widen => self.change_columns(Version::Wider, "table: a column added").await,
+            Event::Narrow => self.change_columns(Version::First, "table: a column dropped").await,
             Event::WidenTooSoon => self.widen_too_soon().await,
             Event::TakeOver => self.take_over().await,
             Event::Reroute if self.version == Version::TakenOver => {}
@@ -186,7 +187,7 @@ impl World {
                 self.parts.faults.count("table: a DDL that routes otherwise, tried");
                 self.parts
                     .faults
-                    .foresee(&["differs in more than added columns", "other columns than the DDL"]);
+                    .foresee(&["differs in more than columns added", "other columns than the DDL"]);
                 if self.parts.lake.truth().links > 0 {
                     self.start_as(Version::Rerouted);
                 }
@@ -283,25 +284,23 @@ impl World {
         self.parts.faults.foresee(&["retention has removed records"]);
     }
 
-    /// A column is added as it must be: every writer of the old DDL is gone, and so is what it had sent.
-    async fn widen(&mut self) {
-        if self.version != Version::First {
-            return;
-        }
-        self.parts.faults.count("table: a column added");
-        self.change_to(Version::Wider).await;
-    }
-
-    /// A DDL that routes otherwise goes on as it must.
+    /// A DDL that routes otherwise goes on as it must. There is no way back.
     async fn take_over(&mut self) {
-        if self.version != Version::First {
-            return;
+        if self.version == Version::First {
+            self.change_to(Version::TakenOver, "table: a DDL that routes otherwise takes over").await;
         }
-        self.parts.faults.count("table: a DDL that routes otherwise takes over");
-        self.change_to(Version::TakenOver).await;
     }
 
-    async fn change_to(&mut self, version: Version) {
+    /// A column is added, or dropped, as it must be.
+    async fn change_columns(&mut self, to: Version, what: &'static str) {
+        if self.version != to && self.version != Version::TakenOver {
+            self.change_to(to, what).await;
+        }
+    }
+
+    /// Every writer of the old DDL is gone, and so is what it had sent.
+    async fn change_to(&mut self, version: Version, what: &'static str) {
+        self.parts.faults.count(what);
         self.foresee_another_ddl();
         self.stop_all().await;
         sleep(LATE + Duration::from_secs(30)).await;
@@ -323,7 +322,7 @@ impl World {
 
     /// A column is added when every writer was killed. Where it is refused, the user goes back.
     async fn widen_too_soon(&mut self) {
-        if self.version != Version::First || self.parts.lake.truth().specs == 0 {
+        if self.version != Version::First || self.parts.lake.truth().specs != 1 {
             return;
         }
         self.parts.faults.count("table: a column added after a crash");
@@ -488,7 +487,8 @@ impl World {
     }
 
     async fn end(&mut self) {
-        let may_be_refused = self.version != Version::First && self.parts.broker.state().moved;
+        let has_changed = self.version != Version::First || self.parts.lake.truth().specs > 1;
+        let may_be_refused = has_changed && self.parts.broker.state().moved;
         let lives_on = !may_be_refused && self.chance.happens(500);
         if lives_on && self.chance.happens(400) {
             self.start_batch();

@@ -128,6 +128,10 @@ impl Catalog for Shelf {
         Ok(Vec::new())
     }
 
+    async fn alter_table(&self, _: &Ddl, _: &Ddl) -> Result<bool> {
+        unreachable!("no job changes a table")
+    }
+
     async fn drop_table(&self, name: &TableName) -> Result<bool> {
         Ok(self.state().tables.remove(&name.to_string()).is_some())
     }

@@ -166,6 +166,10 @@ impl Catalog for Changing {
         self.catalog.tables(database).await
     }
 
+    async fn alter_table(&self, was: &Ddl, to: &Ddl) -> Result<bool> {
+        self.catalog.alter_table(was, to).await
+    }
+
     async fn drop_table(&self, name: &TableName) -> Result<bool> {
         self.catalog.drop_table(name).await
     }

@@ -1,0 +1,85 @@
+//! `ticklake table alter`: a table becomes what a DDL says, where its files can be read so. The change goes to stdout before it
+//! is made.
+
+use std::io::Write;
+use std::path::PathBuf;
+
+use clap::Args;
+
+use super::Lake;
+use super::table::{find, read_ddl};
+use super::terminal::{Stdout, unwritable};
+use crate::config::{CatalogAt, Settings};
+use crate::error::{Error, Kind, Result};
+use crate::ingest::all_kept;
+use crate::table::{Ddl, Evolution};
+
+#[derive(Debug, Args)]
+pub struct AlterArgs {
+    /// The DDL that the table is to have; its LOCATION may be left out
+    #[arg(value_name = "DDL.sql")]
+    file: PathBuf,
+    /// Print what would change, and change nothing
+    #[arg(long)]
+    dry_run: bool,
+}
+
+/// Gives what there is to say when it is done.
+pub async fn alter(args: &AlterArgs, lake: &Lake, settings: &Settings) -> Result<String> {
+    let wanted = read_ddl(&args.file)?;
+    let was = find(&wanted.name, &*lake.catalog, settings).await?;
+    let Evolution { to, mut lines, widened } =
+        evolve(&was, wanted, lake).await.map_err(|e| e.with("file", args.file.display()))?;
+    if lines.is_empty() {
+        return Ok(format!("{} is what the DDL says: nothing changes\n", to.name));
+    }
+    if settings.catalog == CatalogAt::Glue
+        && !widened.is_empty()
+        && lake.catalog.has_partitions(&to.name).await?
+    {
+        lines.push(stay_narrow(&to, &widened));
+    }
+    let mut out = Stdout::buffered();
+    lines
+        .iter()
+        .try_for_each(|line| writeln!(out, "{line}"))
+        .and_then(|()| out.flush())
+        .map_err(unwritable)?;
+    if args.dry_run {
+        return Ok(String::new());
+    }
+    if !lake.catalog.alter_table(&was, &to).await? {
+        return Err(Error::new(
+            Kind::Catalog,
+            "another one changed the table meanwhile, and it is left so: run this again, to see what changes from there",
+        )
+        .with("table", &to.name)
+        .with("catalog", &settings.catalog));
+    }
+    Ok(format!("{} is changed\n", to.name))
+}
+
+async fn evolve(was: &Ddl, mut wanted: Ddl, lake: &Lake) -> Result<Evolution> {
+    // As the catalog has it: `lake/ticks` is a folder of this machine's.
+    if let Some(location) = &wanted.location {
+        wanted.location = Some(lake.stores.open(location).await?.location().to_owned());
+    }
+    let kept = match &was.location {
+        Some(location) => all_kept(&lake.stores.open(location).await?).await?,
+        None => Vec::new(),
+    };
+    Evolution::new(was, &wanted, &kept)
+}
+
+/// Seen in Trino 476, which Athena is made of: a partition is read by the types that it was registered with, and only then
+/// as the table has them.
+fn stay_narrow(to: &Ddl, widened: &[String]) -> String {
+    let columns: Vec<String> = widened.iter().map(|name| format!("`{name}`")).collect();
+    format!(
+        "! the partitions in Glue keep the types they were registered with: files that are there read as before, but one that \
+         comes later into such a partition, with wider values of {}, makes Athena and Trino fail. Where late rows may come, run \
+         `ticklake table drop {}` (the files stay) before the job is started again: it then registers all of them anew",
+        columns.join(", "),
+        to.name
+    )
+}
