@@ -50,8 +50,10 @@
 //! Where the past is not clean, a job refuses and says how to go on, rather than guess:
 //!
 //! * A table's folder notes each topic's cluster and id; another topic of that name is seen before a row is written.
-//! * A new spec may add, drop and widen columns, no more, and takes over only where no file of the old one reaches
-//!   beyond the offset that is gone on from: a value that does not fit a column makes a rejected record of what was a row.
+//! * A new spec takes over only where no file of the old one reaches beyond the offset that is gone on from: a value that does
+//!   not fit a column makes a rejected record of what was a row. One that does more than to add, drop and widen columns waits for
+//!   the user's word that the old writers are gone.
+//! * A replay of rejected records has a plan, kept before it writes, and is finished by it before another one begins.
 //! * A chain whose first links are gone is not taken for one that holds what is read again.
 //! * A store must refuse to create what is there. It is asked before anything is written.
 //! * A catalog that takes partitions in batches may stop half-way. A note in the table's folder says of which table, by when
@@ -73,6 +75,7 @@
 //! * *chain*, *link*: above. *frontier*: our durable progress in a source, which is what is committed.
 //! * *high watermark*, *lag*: the broker's.
 //! * *rejected*: no row, but kept in the sibling table `<name>_rejected`. *skipped*: not meant for the table.
+//! * *replay*: rejected records decoded anew, by a DDL that was mended. *open*: rejected, and no row by any replay yet.
 
 pub mod aws;
 pub mod bench;

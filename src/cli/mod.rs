@@ -9,6 +9,7 @@ mod bench;
 mod check;
 mod config;
 mod demo;
+mod holdings;
 mod infer;
 mod ingest;
 mod produce;

@@ -1,19 +1,19 @@
 //! `ticklake table …`: tables by their DDL, in the catalog.
 
-use std::fmt::Write as _;
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
 use clap::{Args, Subcommand};
 
 use super::alter::{AlterArgs, alter};
+use super::holdings::{self, FilesArgs, PartitionsArgs};
 use super::infer::{self, InferArgs};
 use super::terminal::{Stdout, unwritable};
 use super::{Lake, block_on, open, open_existing, signals, verify};
-use crate::catalog::{Catalog, Partition};
+use crate::catalog::Catalog;
 use crate::config::Settings;
 use crate::error::{Error, Kind, Result};
-use crate::table::{Ddl, PartitionKey, Spec, TableName};
+use crate::table::{Ddl, Spec, TableName};
 use crate::verify::{Check, PATIENCE, RegisteredLine, Repaired, repair as repair_table};
 
 #[derive(Debug, Subcommand)]
@@ -32,8 +32,10 @@ pub enum CatalogCommand {
     Show(NameArgs),
     /// Print the names of the tables
     List(ListArgs),
-    /// Print a table's partitions, and where each is
-    Partitions(NameArgs),
+    /// Print a table's partitions: where each is, and with --stats what it holds
+    Partitions(PartitionsArgs),
+    /// Print the data files of a table, for engines that read by path
+    Files(FilesArgs),
     /// Make a table what a DDL says, as far as its files can be read so; the change is printed first
     Alter(AlterArgs),
     /// Register what the catalog lacks: partitions with files, and the table of rejected records
@@ -93,7 +95,14 @@ fn in_catalog(command: &CatalogCommand, settings: &Settings) -> Result<()> {
             CatalogCommand::Create(args) => create(args, &lake, settings).await?,
             CatalogCommand::Show(args) => format!("{}\n", find(&args.name, catalog, settings).await?),
             CatalogCommand::List(args) => list(args, catalog).await?,
-            CatalogCommand::Partitions(args) => partitions(&args.name, catalog, settings).await?,
+            CatalogCommand::Partitions(args) => {
+                holdings::partitions(args, &lake, settings).await?;
+                String::new()
+            }
+            CatalogCommand::Files(args) => {
+                holdings::list_files(args, &lake).await?;
+                String::new()
+            }
             CatalogCommand::Alter(args) => alter(args, &lake, settings).await?,
             CatalogCommand::Repair(args) => {
                 let (text, problems) = repair(args, &lake).await?;
@@ -134,23 +143,6 @@ async fn create(args: &CreateArgs, lake: &Lake, settings: &Settings) -> Result<S
 async fn list(args: &ListArgs, catalog: &dyn Catalog) -> Result<String> {
     let tables = catalog.tables(args.database.as_deref()).await?;
     Ok(tables.iter().map(|name| format!("{name}\n")).collect())
-}
-
-/// One line each: the path as Hive writes it, a tab, the location.
-async fn partitions(name: &TableName, catalog: &dyn Catalog, settings: &Settings) -> Result<String> {
-    let ddl = find(name, catalog, settings).await?;
-    let columns: Vec<&str> = ddl.partitioned_by.iter().map(|column| column.name.as_str()).collect();
-    let mut lines = String::new();
-    for Partition { values, location } in catalog.partitions(name, &[]).await? {
-        let key = PartitionKey::new(&columns, values).map_err(|e| {
-            Error::new(Kind::Catalog, "the catalog has a partition that no path can name")
-                .with("table", name)
-                .with("location", &location)
-                .with("reason", e.reason)
-        })?;
-        let _ = writeln!(lines, "{}\t{location}", key.path());
-    }
-    Ok(lines)
 }
 
 /// What was done, a line each, and how many problems it leaves to the user.

@@ -11,6 +11,7 @@
 //!
 //! The stages never call each other. `place` joins the hot ones for one record, `pipeline` is the loop that joins all. Several
 //! `workers` in one process are a pipeline each, with what is `shared`. `stages` runs the hot ones alone, for benchmarks.
+//! `replay` runs a pipeline over rejected records.
 
 mod buffer;
 mod census;

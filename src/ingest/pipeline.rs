@@ -371,6 +371,9 @@ impl Pipeline {
 
     /// Columns and fields that do not meet. Each once.
     fn tell_of_fields(&mut self) {
+        if self.plan.origin.replay > 0 {
+            return; // what was rejected is no picture of the feed
+        }
         let unused = self.placer.decoder.unused();
         if unused.len() > self.unused_told {
             let fields = &unused[self.unused_told..];

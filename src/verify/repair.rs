@@ -99,8 +99,8 @@ async fn repair_one(check: &Check, table: &Target, repaired: &mut Repaired) -> R
     Ok(())
 }
 
-/// The partitions that have a whole link and are not known, whatever its columns. Only their files are read; where none can be read that may be
-/// one, that is a problem.
+/// The partitions that have a whole link, whatever its columns, and are not known. Only their files are read; where none
+/// can be read that may be one, that is a problem.
 async fn missing(
     table: &Target,
     known: &BTreeSet<PartitionKey>,

@@ -57,7 +57,7 @@ impl Lake {
     fn alter(&self, ddl: &str) -> String {
         fs::write(self.dir.path().join("new.sql"), ddl).unwrap();
         let mut command = Command::new(env!("CARGO_BIN_EXE_ticklake"));
-        command.args(["--catalog", "sqlite:catalog.db", "table", "alter", "new.sql"]);
+        command.env_clear().args(["--catalog", "sqlite:catalog.db", "table", "alter", "new.sql"]);
         let output = command.current_dir(self.dir.path()).output().unwrap();
         assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
         String::from_utf8(output.stdout).unwrap()
@@ -102,7 +102,7 @@ async fn files_of_three_generations_are_one_table() {
     assert_eq!((done.rows, done.rejected), (1, 1));
 
     assert!(lake.alter(&second).contains("\n~ `size` int → bigint\n"));
-    let error = lake.refusal(lake.job(FIRST)).await;
+    let error = lake.refusal(Job { until_end: false, ..lake.job(FIRST) }).await;
     assert!(error.contains("other columns") && error.contains("ticklake table alter"), "{error}");
     let wider =
         r#""seq":3,"size":1099511627776,"ratio":123456789.125,"tiny":70000,"note":"three","venue":"XNAS""#;

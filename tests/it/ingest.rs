@@ -10,6 +10,7 @@ use ticklake::kafka::Cluster;
 use ticklake::query::{self, Engine, Format, LocalEngine};
 use ticklake::store::{Durability, Stores};
 use ticklake::table::Ddl;
+use ticklake::verify::{self, Check, Holding};
 use tokio::sync::watch;
 
 use crate::jobs::{self, NOON, TICKS, connection, end_of, files, run};
@@ -190,6 +191,51 @@ async fn a_feed_that_breaks_ends_the_job_in_time() {
     let mut nonsense = lake.job();
     nonsense.limits.rejected_max_ratio = 1.5;
     assert!(end_of(nonsense).await.unwrap_err().to_string().contains("from 0 to 1"));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn partitions_tell_what_they_hold() {
+    let lake = Lake::new(1);
+    lake.send((0..10).map(|seq| tick(if seq < 7 { "AAPL" } else { "MSFT" }, seq, "1.5"))).await;
+    run(lake.job()).await;
+    lake.send([tick("AAPL", 10, "1.5"), tick("AAPL", 11, "\"x\"")]).await;
+    run(lake.job()).await;
+
+    let check = |table: &str| Check {
+        table: table.parse().unwrap(),
+        catalog: lake.catalog.clone(),
+        stores: Stores::new(Durability::NoFsync),
+        dates: None,
+        records: None,
+        patience: verify::PATIENCE,
+    };
+    let mut found = Vec::new();
+    let mut note = |h: Holding| {
+        found.push((h.values[1].clone(), h.files, h.rows, h.times.unwrap(), h.ends["ticks-0"]));
+        Ok(())
+    };
+    verify::inventory(&check("market.ticks"), &mut note).await.unwrap();
+    let wanted = [
+        ("AAPL".to_owned(), 2, 8, (NOON, NOON + 10), 12),
+        ("MSFT".to_owned(), 1, 3, (NOON + 7, NOON + 9), 10),
+    ];
+    assert_eq!(found, wanted);
+    let none = Check { dates: Some("2026-11-23".parse().unwrap()), ..check("market.ticks") };
+    verify::inventory(&none, |h| panic!("{h:?}")).await.unwrap();
+
+    let mut paths = Vec::new();
+    let mut bytes = 0;
+    for table in ["market.ticks", "market.ticks_rejected"] {
+        let check = check(table);
+        let listed = verify::files(&check, |file| {
+            bytes += file.bytes;
+            paths.push(file.at.strip_prefix("file://").unwrap().to_owned());
+            Ok(())
+        });
+        listed.await.unwrap();
+    }
+    let on_disk: u64 = paths.iter().map(|path| std::fs::metadata(path).unwrap().len()).sum();
+    assert_eq!((paths.len(), bytes), (4, on_disk));
 }
 
 /// A feed that grows, and a table that is altered under a running job, are told; the job goes on as it began.

@@ -85,6 +85,25 @@ def test_every_type_reads_equal_in_trino(cluster, cloud, s3, trino):
         assert (date, symbol) == (f"{row['ts'][1]:%Y-%m-%d}".zfill(10), "BRK/B")
 
 
+def test_neighbours_at_both_ends_of_a_range_read_equal_in_trino(cluster, cloud, s3, trino):
+    """Files keep differences of neighbours, and engines read them in as many bits as the type has."""
+    ddl = cloud.folder / "types.sql"
+    ddl.write_text(DDL)
+    table = CloudTable(cloud, s3, ddl, "neighbours")
+    topic = cluster.topic("neighbours")
+    names = [name for name in HIGHEST if name not in ("text", "ts", "single", "twice")]
+    files = {"UP": [LOWEST, HIGHEST], "DOWN": [HIGHEST, LOWEST], "NULL": [LOWEST, NULLS, HIGHEST], "LONG": [LOWEST, HIGHEST] * 100}
+    cluster.send(topic, (
+        (None, json.dumps({"symbol": symbol, "n": n, "ts": NULLS["ts"][0]} | {name: row[name][0] for name in names if name in row}))
+        for symbol, rows in files.items() for n, row in enumerate(rows)))
+
+    assert table.ingest_to_end(topic)["files"] == len(files)
+    selected = ", ".join(f'"{name}"' for name in names)
+    for symbol, rows in files.items():
+        found = trino.query(f"SELECT {selected} FROM {table.name} WHERE symbol = '{symbol}' ORDER BY n")
+        assert found == [tuple(row.get(name, (None, None))[1] for name in names) for row in rows], symbol
+
+
 def plain(value):
     """Trino's rows as tuples."""
     if isinstance(value, tuple):

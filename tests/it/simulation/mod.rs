@@ -29,7 +29,7 @@ use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 /// How many schedules the tests run; `make soak` runs more.
-const SCHEDULES: u64 = 10_000;
+const SCHEDULES: u64 = 6_000;
 
 pub struct Outcome {
     seed: u64,

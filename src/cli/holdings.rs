@@ -1,0 +1,134 @@
+//! `ticklake table partitions` and `table files`: what a table's partitions hold, and in which files.
+
+use std::io::Write;
+use std::sync::Arc;
+
+use arrow::array::{ArrayRef, Int64Array, RecordBatch, StringArray, TimestampMillisecondArray};
+use clap::Args;
+use futures::StreamExt;
+
+use super::Lake;
+use super::terminal::{Stdout, unwritable};
+use crate::config::Settings;
+use crate::error::{Error, Kind, Result};
+use crate::query::{self, Answer, Format};
+use crate::table::{PartitionKey, TableName};
+use crate::verify::{Check, Dates, Holding, PATIENCE, files, inventory};
+
+#[derive(Debug, Args)]
+pub struct PartitionsArgs {
+    #[arg(value_name = "DB.NAME")]
+    name: TableName,
+    /// Read the footers of their files too: rows, bytes, event times, and how far each source is
+    #[arg(long)]
+    stats: bool,
+    /// Only partitions whose `date` is one of these, both ends included
+    #[arg(long, value_name = "FIRST..LAST")]
+    dates: Option<Dates>,
+    /// JSON, a line each
+    #[arg(long)]
+    json: bool,
+}
+
+#[derive(Debug, Args)]
+pub struct FilesArgs {
+    #[arg(value_name = "DB.NAME")]
+    name: TableName,
+    /// Only partitions whose `date` is one of these, both ends included
+    #[arg(long, value_name = "FIRST..LAST")]
+    dates: Option<Dates>,
+}
+
+/// One line each: the path as Hive writes it, a tab, the location. With `stats` a table.
+pub async fn partitions(args: &PartitionsArgs, lake: &Lake, settings: &Settings) -> Result<()> {
+    let ddl = super::table::find(&args.name, &*lake.catalog, settings).await?;
+    let columns: Vec<&str> = ddl.partitioned_by.iter().map(|column| column.name.as_str()).collect();
+    let check = check(&args.name, &args.dates, lake);
+    let mut holdings = Vec::new();
+    match args.stats {
+        true => {
+            inventory(&check, |holding| {
+                holdings.push(holding);
+                Ok(())
+            })
+            .await?;
+        }
+        false => holdings = crate::verify::registered(&check).await?,
+    }
+    let mut out = Stdout::buffered();
+    if args.stats || args.json {
+        let batch = table(&columns, &holdings, args.stats)?;
+        let answer = Answer {
+            schema: batch.schema(),
+            batches: futures::stream::iter([Ok(batch)]).boxed(),
+            scanned: None,
+        };
+        let format = if args.json { Format::JsonLines } else { Format::Table };
+        query::print(answer, format, &mut out).await?;
+    } else {
+        for Holding { values, location, .. } in holdings {
+            let key = PartitionKey::new(&columns, values).map_err(|e| {
+                Error::new(Kind::Catalog, "the catalog has a partition that no path can name")
+                    .with("table", &args.name)
+                    .with("location", &location)
+                    .with("reason", e.reason)
+            })?;
+            writeln!(out, "{}\t{location}", key.path()).map_err(unwritable)?;
+        }
+    }
+    out.flush().map_err(unwritable)
+}
+
+/// One line each.
+pub async fn list_files(args: &FilesArgs, lake: &Lake) -> Result<()> {
+    let mut out = Stdout::buffered();
+    let check = check(&args.name, &args.dates, lake);
+    files(&check, |file| writeln!(out, "{}", file.at).map_err(unwritable)).await?;
+    out.flush().map_err(unwritable)
+}
+
+fn check(name: &TableName, dates: &Option<Dates>, lake: &Lake) -> Check {
+    Check {
+        table: name.clone(),
+        catalog: lake.catalog.clone(),
+        stores: lake.stores.clone(),
+        dates: dates.clone(),
+        records: None,
+        patience: PATIENCE,
+    }
+}
+
+/// A row for each partition: its values, its place, and what it holds.
+fn table(columns: &[&str], holdings: &[Holding], stats: bool) -> Result<RecordBatch> {
+    let text = |of: &dyn Fn(&Holding) -> String| -> ArrayRef {
+        Arc::new(StringArray::from_iter_values(holdings.iter().map(of)))
+    };
+    let number = |of: &dyn Fn(&Holding) -> u64| -> ArrayRef {
+        Arc::new(Int64Array::from_iter_values(holdings.iter().map(|h| of(h) as i64)))
+    };
+    let time = |of: &dyn Fn((i64, i64)) -> i64| -> ArrayRef {
+        let times = holdings.iter().map(|h| h.times.map(of));
+        Arc::new(TimestampMillisecondArray::from_iter(times).with_timezone("UTC"))
+    };
+    let mut cells: Vec<(&str, ArrayRef)> = Vec::new();
+    for (at, name) in columns.iter().enumerate() {
+        cells.push((name, text(&|h: &Holding| h.values[at].clone())));
+    }
+    if stats {
+        cells.push(("files", number(&|h| h.files)));
+        cells.push(("rows", number(&|h| h.rows)));
+        cells.push(("bytes", number(&|h| h.bytes)));
+        cells.push(("first", time(&|(first, _)| first)));
+        cells.push(("last", time(&|(_, last)| last)));
+        cells.push(("offsets", text(&ends)));
+    }
+    cells.push(("location", text(&|h| h.location.clone())));
+    RecordBatch::try_from_iter(cells)
+        .map_err(|e| Error::new(Kind::System, "cannot make a table of the partitions").because(e))
+}
+
+/// `ticks-0 up to 4922, ticks-1 up to 311`.
+fn ends(holding: &Holding) -> String {
+    let ends = holding.ends.iter().map(|(source, end)| format!("{source} up to {end}"));
+    ends.collect::<Vec<_>>().join(", ")
+}
