@@ -21,7 +21,7 @@ from pathlib import Path
 HOUSE = Path(__file__).resolve().parent.parent
 TARGET = Path(os.environ.get("CARGO_TARGET_DIR", HOUSE / "target")).resolve()
 # As many as `cargo test` runs: what is caught later than that would not be caught there.
-SCHEDULES = 10_000
+SCHEDULES = 6_000
 # The copy without a mutant runs so many: it is the program, and `cargo test` runs the rest.
 SOUND = 200
 # Seconds: a mutant that makes a schedule endless is stopped.

@@ -104,7 +104,7 @@ fn fate(was: &Ddl, spec: &Spec, kept: &[Ddl]) -> Option<String> {
         }
         false => {
             "! records may get another fate than under a DDL before: a job that runs goes on under its own, and one under this \
-             DDL is refused where records were written under that one"
+             DDL goes on after it with --take-over, once the old one has been stopped for five minutes"
         }
     };
     Some(line.to_owned())
