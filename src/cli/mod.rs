@@ -161,14 +161,20 @@ pub fn exit_code(outcome: Result<()>) -> ExitCode {
 
 /// Prints a failure, once and with its causes, and gives its code: 1 failed, 2 wrong usage, 130 interrupted.
 fn end_with(e: &Error) -> u8 {
-    // Where stderr is closed there is nobody to tell.
-    let _ = writeln!(std::io::stderr(), "error: {}", error::chain(e));
+    tell(e);
     match e.kind() {
         Kind::Usage => 2,
         // As shells have it for a process that SIGINT ended: 128 + 2.
         Kind::Interrupted => 130,
         Kind::Kafka | Kind::Store | Kind::Catalog | Kind::Query | Kind::Protocol | Kind::System => 1,
     }
+}
+
+/// Prints a failure: its chain in one line, then the place in what was written where there is one.
+fn tell(e: &Error) {
+    let excerpt = e.excerpt().map(|excerpt| format!("{excerpt}\n")).unwrap_or_default();
+    // Where stderr is closed there is nobody to tell.
+    let _ = write!(std::io::stderr(), "error: {}\n{excerpt}", error::chain(e));
 }
 
 impl Globals {
