@@ -12,6 +12,7 @@ mod infer;
 mod ingest;
 mod produce;
 mod query;
+mod shell;
 mod signals;
 mod table;
 mod terminal;
@@ -83,8 +84,8 @@ enum Command {
     Check(Box<check::CheckArgs>),
     /// Write a topic's records into a table: the main job
     Ingest(ingest::IngestArgs),
-    /// Run SQL over the tables of the catalog
-    Query(query::QueryArgs),
+    /// Run SQL over the tables of the catalog; without a statement, a shell
+    Query(Box<query::QueryArgs>),
     /// Show some rows of a table
     Preview(query::PreviewArgs),
     /// Create, show, list, repair and drop tables
@@ -221,6 +222,7 @@ fn connection(settings: &Settings) -> Result<Connection> {
 }
 
 /// What a command works on. Each part is shared by all that the command does.
+#[derive(Debug)]
 struct Lake {
     catalog: Arc<dyn Catalog>,
     stores: Stores,

@@ -87,7 +87,8 @@ impl Parameters {
     }
 
     fn unknown(&self, name: &str) -> Error {
-        let error = Error::usage(format!("the statement has :{name}, which has no value: give --param {name}=VALUE"));
+        let error =
+            Error::usage(format!("the statement has :{name}, which has no value: give --param {name}=VALUE"));
         let given: Vec<&str> = self.0.keys().map(String::as_str).collect();
         if given.is_empty() { error } else { error.with("given", given.join(", ")) }
     }

@@ -358,6 +358,7 @@ fn the_example_shows_every_setting_with_its_default() {
         "glue.",
         "s3.endpoint",
         "s3.kms_key",
+        "shell.history",
         "s3.storage_class",
     ];
     for line in done(home.path(), &["config"]).lines() {

@@ -67,7 +67,8 @@ async fn reads(scan: &Scan, session: &SessionState) -> Result<Option<Reads>, Dat
     let files = table.files(partitions, scan.limit).await?;
     let schema = table.schema();
     let all: Vec<usize> = (0..schema.fields().len()).collect();
-    let needed: BTreeSet<&str> = scan.projection.as_ref().unwrap_or(&all).iter().map(|i| schema.field(*i).name().as_str()).collect();
+    let needed: BTreeSet<&str> =
+        scan.projection.as_ref().unwrap_or(&all).iter().map(|i| schema.field(*i).name().as_str()).collect();
     let (bytes, extent) = if files.len() > FOOTERS_MAX {
         (files.iter().map(|(_, file)| file.object_meta.size).sum(), Extent::Files)
     } else {

@@ -33,8 +33,8 @@ use super::pruning::{Values, conditions, is_about_partitions};
 use crate::catalog::{Catalog, Partition};
 use crate::error::{Error, Kind};
 use crate::store::{Entry, Folder, Stores};
-use crate::table::{Ddl, TableName};
 use crate::table::columns::file_schema;
+use crate::table::{Ddl, TableName};
 
 /// Folders listed at the same time.
 pub(super) const LISTS: usize = 32;
