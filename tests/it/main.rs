@@ -21,6 +21,7 @@ mod produce;
 mod query;
 mod schemas;
 mod servers;
+mod shell;
 mod simulation;
 mod spec;
 mod store;

@@ -1,6 +1,6 @@
 //! Runs the statements of a text in their order, and stops at the first that fails.
 
-use std::io::Write;
+use std::io::{self, Write};
 
 use super::desk::{Desk, Detail};
 use super::engines::{EngineName, Engines};
@@ -38,10 +38,10 @@ pub async fn run(
     terminal: &Terminal,
 ) -> Result<()> {
     for (i, statement) in statements.iter().enumerate() {
-        // Between two answers; JSON lines need nothing there.
-        if i > 0 && !matches!(task, Task::Answer(Format::JsonLines)) {
-            writeln!(out).map_err(unwritable)?;
-        }
+        // JSON lines need nothing between two answers.
+        let is_apart = i > 0 && !matches!(task, Task::Answer(Format::JsonLines));
+        let mut out = Apart { out: &mut *out, line_end: is_apart };
+        let out = &mut out;
         let done = match task {
             Task::Explain(detail) => {
                 desk.explain(statement, (engines, name), detail, out).await.map(|()| None)
@@ -62,4 +62,23 @@ pub async fn run(
         }
     }
     out.flush().map_err(unwritable)
+}
+
+/// Puts an empty line between what was written and what is: where nothing is, none.
+struct Apart<'a> {
+    out: &'a mut dyn Write,
+    line_end: bool,
+}
+
+impl Write for Apart<'_> {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        if std::mem::take(&mut self.line_end) {
+            writeln!(self.out)?;
+        }
+        self.out.write(bytes)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.out.flush()
+    }
 }
