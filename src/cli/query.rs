@@ -85,30 +85,32 @@ fn interval(text: &str) -> Result<Duration, String> {
 }
 
 pub fn run(args: &QueryArgs, settings: &Settings, terminal: &Terminal) -> Result<()> {
-    let desk = Desk { parameters: Parameters::new(&args.parameters)?, max_bytes: args.max_bytes };
-    let name = args.engine.name()?;
+    let desk = Desk {
+        engines: Arc::new(Engines::new(settings)),
+        engine: args.engine.name()?,
+        parameters: Parameters::new(&args.parameters)?,
+        max_bytes: args.max_bytes,
+    };
     let text = match (&args.sql, &args.file) {
         (Some(sql), _) => sql.clone(),
         (None, Some(file)) => read(file)?,
-        (None, None) if std::io::stdin().is_terminal() => {
+        (None, None) if std::io::stdin().is_terminal() && std::io::stdout().is_terminal() => {
             if args.explain || args.watch.is_some() || args.output.is_file() {
                 return Err(Error::usage(
                     "no statement: --explain, --watch and -o want it as the argument, or its file with -f",
                 ));
             }
-            let format = args.output.format()?;
-            return shell::run(Shell::new(desk, Engines::new(settings), name, format), settings, terminal);
+            return shell::run(Shell::new(desk, args.output.format()?), settings, terminal);
         }
         (None, None) => read(Path::new("-"))?,
     };
     let statements = script::read(&text)?;
     let format = args.output.format()?;
-    let engines = Arc::new(Engines::new(settings));
     if let Some(every) = args.watch {
         if format == Format::Parquet {
             return Err(Error::usage("--watch writes answers one after another, and Parquet is one file"));
         }
-        return block_on(watch::run(&desk, &statements, (&engines, name), format, every));
+        return block_on(watch::run(&desk, &statements, format, every, terminal));
     }
     let task = match (args.explain, args.plan) {
         (true, true) => Task::Explain(Detail::Plan),
@@ -117,9 +119,9 @@ pub fn run(args: &QueryArgs, settings: &Settings, terminal: &Terminal) -> Result
     };
     check_one_file(&statements, format)?;
     block_on(async {
-        end_with(&engines)?;
+        end_with(&desk.engines)?;
         let mut out = args.output.open()?;
-        script::run(&desk, &statements, (&engines, name), task, &mut out, terminal).await?;
+        script::run(&desk, &statements, task, &mut out, terminal).await?;
         out.finish()
     })
 }

@@ -3,6 +3,7 @@
 //! Where an error has a place in the statement, the line is shown with it.
 
 use std::io::Write;
+use std::sync::Arc;
 
 use indicatif::HumanBytes;
 
@@ -17,6 +18,8 @@ use crate::query::{self, Format, Scanned};
 /// What all statements of a command are asked with.
 #[derive(Debug)]
 pub struct Desk {
+    pub engines: Arc<Engines>,
+    pub engine: EngineName,
     pub parameters: Parameters,
     /// More is not read.
     pub max_bytes: Option<u64>,
@@ -36,15 +39,13 @@ impl Desk {
     pub async fn answer(
         &self,
         statement: &Statement,
-        (engines, name): (&Engines, EngineName),
         format: Format,
         out: &mut dyn Write,
     ) -> Result<Option<Scanned>> {
         let filled = self.fill(statement)?;
         let answered = async {
-            let engine = engines.get(name).await?;
-            self.hold_to_limit(&filled.text, engines, name).await?;
-            let answer = engine.query(&filled.text).await?;
+            self.hold_to_limit(&filled.text).await?;
+            let answer = self.engines.get(self.engine).await?.query(&filled.text).await?;
             let scanned = answer.scanned;
             query::print(answer, format, out).await?;
             Ok(scanned)
@@ -53,15 +54,9 @@ impl Desk {
     }
 
     /// Writes what the statement would read and how, without running it.
-    pub async fn explain(
-        &self,
-        statement: &Statement,
-        (engines, name): (&Engines, EngineName),
-        detail: Detail,
-        out: &mut dyn Write,
-    ) -> Result<()> {
+    pub async fn explain(&self, statement: &Statement, detail: Detail, out: &mut dyn Write) -> Result<()> {
         let filled = self.fill(statement)?;
-        let explained = explain::explain(&filled.text, engines, name, detail).await;
+        let explained = explain::explain(&filled.text, &self.engines, self.engine, detail).await;
         let text = explained.map_err(|e| shown(e, &filled))?;
         writeln!(out, "{text}").map_err(crate::cli::terminal::unwritable)
     }
@@ -71,10 +66,10 @@ impl Desk {
     }
 
     /// Athena has no limit for one query, so the same estimate stands before both engines.
-    async fn hold_to_limit(&self, sql: &str, engines: &Engines, name: EngineName) -> Result<()> {
+    async fn hold_to_limit(&self, sql: &str) -> Result<()> {
         let Some(max) = self.max_bytes else { return Ok(()) };
-        let estimate = engines.planner(name).await?.estimate(sql).await;
-        let bytes = match (estimate, name) {
+        let estimate = self.engines.planner(self.engine).await?.estimate(sql).await;
+        let bytes = match (estimate, self.engine) {
             (Ok(estimate), _) => estimate.bytes(),
             (Err(e), EngineName::Local) => return Err(e),
             (Err(e), EngineName::Athena) => {

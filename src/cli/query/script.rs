@@ -3,7 +3,6 @@
 use std::io::{self, Write};
 
 use super::desk::{Desk, Detail};
-use super::engines::{EngineName, Engines};
 use crate::cli::terminal::{Terminal, unwritable};
 use crate::error::{Error, Result};
 use crate::query::Format;
@@ -32,7 +31,6 @@ pub fn read(text: &str) -> Result<Vec<Statement>> {
 pub async fn run(
     desk: &Desk,
     statements: &[Statement],
-    (engines, name): (&Engines, EngineName),
     task: Task,
     out: &mut dyn Write,
     terminal: &Terminal,
@@ -43,10 +41,8 @@ pub async fn run(
         let mut out = Apart { out: &mut *out, line_end: is_apart };
         let out = &mut out;
         let done = match task {
-            Task::Explain(detail) => {
-                desk.explain(statement, (engines, name), detail, out).await.map(|()| None)
-            }
-            Task::Answer(format) => desk.answer(statement, (engines, name), format, out).await,
+            Task::Explain(detail) => desk.explain(statement, detail, out).await.map(|()| None),
+            Task::Answer(format) => desk.answer(statement, format, out).await,
         };
         let scanned = match done {
             Err(e) if statements.len() > 1 => {

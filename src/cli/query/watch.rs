@@ -7,9 +7,9 @@ use chrono::{DateTime, SecondsFormat, Utc};
 use tokio::time::MissedTickBehavior;
 
 use super::desk::Desk;
-use super::engines::{EngineName, Engines};
+use super::scanned_line;
 use crate::cli::signals;
-use crate::cli::terminal::{Stdout, unwritable};
+use crate::cli::terminal::{Stdout, Terminal, unwritable};
 use crate::error::{Kind, Result};
 use crate::query::Format;
 use crate::query::text::Statement;
@@ -21,51 +21,48 @@ const CLEAR: &str = "\x1b[H\x1b[2J\x1b[3J";
 pub async fn run(
     desk: &Desk,
     statements: &[Statement],
-    (engines, name): (&Engines, EngineName),
     format: Format,
     every: Duration,
+    terminal: &Terminal,
 ) -> Result<()> {
+    let engines = desk.engines.clone();
+    signals::end_at_terminate_after(async move { engines.cancel().await })?;
     let mut ticks = tokio::time::interval(every);
     // An answer that takes longer than the interval is not made up for.
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     let work = async {
         loop {
             ticks.tick().await;
-            draw(desk, statements, (engines, name), format).await?;
+            draw(desk, statements, format, terminal).await?;
         }
     };
-    match signals::or_interrupted(work, engines.cancel()).await {
+    match signals::or_interrupted(work, desk.engines.cancel()).await {
         Err(e) if e.kind() == Kind::Interrupted => Ok(()),
         ended => ended,
     }
 }
 
 /// An answer is drawn when it is whole, so that the last one stands until then.
-async fn draw(
-    desk: &Desk,
-    statements: &[Statement],
-    (engines, name): (&Engines, EngineName),
-    format: Format,
-) -> Result<()> {
+async fn draw(desk: &Desk, statements: &[Statement], format: Format, terminal: &Terminal) -> Result<()> {
     #[expect(clippy::disallowed_methods, reason = "it is shown above the answer, and decides nothing")]
     let now = Utc::now();
     let on_terminal = io::stdout().is_terminal();
-    let mut drawn = Vec::new();
+    let (mut drawn, mut costs) = (Vec::new(), Vec::new());
     for statement in statements {
         if on_terminal || is_for_people(format) {
             writeln!(drawn, "{}\n", heading(now, statement)).map_err(unwritable)?;
         }
-        desk.answer(statement, (engines, name), format, &mut drawn).await?;
+        costs.extend(desk.answer(statement, format, &mut drawn).await?);
         if format != Format::JsonLines {
             writeln!(drawn).map_err(unwritable)?;
         }
     }
     let mut out = Stdout::buffered();
     let clear = if on_terminal { CLEAR } else { "" };
-    out.write_all(clear.as_bytes())
-        .and_then(|()| out.write_all(&drawn))
-        .and_then(|()| out.flush())
-        .map_err(unwritable)
+    let written = out.write_all(clear.as_bytes()).and_then(|()| out.write_all(&drawn));
+    written.and_then(|()| out.flush()).map_err(unwritable)?;
+    costs.into_iter().for_each(|scanned| terminal.say(&scanned_line(scanned)));
+    Ok(())
 }
 
 fn is_for_people(format: Format) -> bool {

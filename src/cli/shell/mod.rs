@@ -13,14 +13,13 @@ mod names;
 
 use std::io::Write;
 use std::path::Path;
-use std::sync::Arc;
 
 use tokio::time::Instant;
 
 use self::command::{COMMANDS, Command};
 use self::editor::{Editor, Typed};
 use self::names::Names;
-use super::query::{Desk, Detail, EngineName, Engines, FormatName, Task, run_script};
+use super::query::{Desk, Detail, FormatName, Task, run_script};
 use super::terminal::{Stdout, Terminal, unwritable};
 use super::{block_on, signals, tell};
 use crate::config::Settings;
@@ -32,8 +31,6 @@ use crate::query::{self, Answer, Format};
 #[derive(Debug)]
 pub struct Shell {
     desk: Desk,
-    engines: Arc<Engines>,
-    engine: EngineName,
     format: Format,
     timing: Timing,
 }
@@ -54,13 +51,13 @@ enum Next {
 pub fn run(mut shell: Shell, settings: &Settings, terminal: &Terminal) -> Result<()> {
     block_on(async {
         // Before the first prompt: a catalog that is not there is no place to ask.
-        shell.engines.get(shell.engine).await?;
-        let engines = shell.engines.clone();
+        let engines = shell.desk.engines.clone();
+        engines.get(shell.desk.engine).await?;
+        let mut editor = Editor::open(settings, Names::new(engines.clone()))?;
         signals::end_at_terminate_after(async move { engines.cancel().await })?;
-        let mut editor = Editor::open(settings, Names::new(shell.engines.clone()))?;
         terminal.say("statements end with ; and commands begin with \\: \\? lists them. Ctrl-D ends");
         loop {
-            let typed = tokio::task::block_in_place(|| editor.read(shell.engine))?;
+            let typed = tokio::task::block_in_place(|| editor.read(shell.desk.engine))?;
             let next = match typed {
                 Typed::Text(text) => shell.obey(&text, terminal).await,
                 Typed::Dropped => Ok(Next::Prompt),
@@ -77,8 +74,8 @@ pub fn run(mut shell: Shell, settings: &Settings, terminal: &Terminal) -> Result
 }
 
 impl Shell {
-    pub fn new(desk: Desk, engines: Engines, engine: EngineName, format: Format) -> Self {
-        Self { desk, engines: Arc::new(engines), engine, format, timing: Timing::Off }
+    pub fn new(desk: Desk, format: Format) -> Self {
+        Self { desk, format, timing: Timing::Off }
     }
 
     async fn obey(&mut self, text: &str, terminal: &Terminal) -> Result<Next> {
@@ -93,8 +90,8 @@ impl Shell {
             Command::Quit => return Ok(Next::End),
             Command::Help => terminal.say(COMMANDS),
             Command::Engine(name) => {
-                self.engines.get(name).await?;
-                self.engine = name;
+                self.desk.engines.get(name).await?;
+                self.desk.engine = name;
             }
             Command::Format(FormatName::Parquet) => {
                 return Err(Error::usage(
@@ -132,9 +129,8 @@ impl Shell {
     async fn ask(&self, statements: &[Statement], task: Task, terminal: &Terminal) -> Result<()> {
         let mut out = Stdout::buffered();
         let started = Instant::now();
-        let engines = &*self.engines;
-        let asked = run_script(&self.desk, statements, (engines, self.engine), task, &mut out, terminal);
-        let done = signals::or_interrupted(asked, engines.cancel()).await;
+        let asked = run_script(&self.desk, statements, task, &mut out, terminal);
+        let done = signals::or_interrupted(asked, self.desk.engines.cancel()).await;
         // What came before an error is seen.
         out.flush().map_err(unwritable)?;
         if self.timing == Timing::On && !statements.is_empty() {
@@ -146,7 +142,7 @@ impl Shell {
     /// What the catalog says, in the format of answers.
     async fn describe(&self, command: &Command) -> Result<()> {
         let looked = async {
-            let catalog = &*self.engines.lake(self.engine).await?.catalog;
+            let catalog = &*self.desk.engines.lake(self.desk.engine).await?.catalog;
             match command {
                 Command::Describe(name) => describe::table(name, catalog).await,
                 Command::Partitions(name) => describe::partitions(name, catalog).await,

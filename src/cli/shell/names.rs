@@ -110,9 +110,8 @@ impl Names {
             let Some(ddl) = self.ddl(&table).await? else { continue };
             let is_it = |c: &crate::table::Column| c.name.eq_ignore_ascii_case(column);
             let Some(index) = ddl.partitioned_by.iter().position(is_it) else { continue };
-            let from = Condition { column: index, op: Op::GtEq, value: typed.to_owned() };
-            let to = Condition { column: index, op: Op::Lt, value: format!("{typed}\u{10ffff}") };
-            let partitions = self.catalog().await?.partitions(&table, &[from, to]).await?;
+            let conditions = begins_with(index, typed);
+            let partitions = self.catalog().await?.partitions(&table, &conditions).await?;
             values.extend(
                 partitions.into_iter().filter_map(|partition| partition.values.into_iter().nth(index)),
             );
@@ -152,4 +151,14 @@ impl Names {
     async fn catalog(&self) -> Result<Arc<dyn Catalog>> {
         Ok(self.engines.lake(self.engine).await?.catalog.clone())
     }
+}
+
+/// Texts that begin so are from it up to where its last character is the next one.
+fn begins_with(column: usize, typed: &str) -> Vec<Condition> {
+    let from = Condition { column, op: Op::GtEq, value: typed.to_owned() };
+    let Some(last) = typed.chars().next_back() else { return Vec::new() };
+    let head = &typed[..typed.len() - last.len_utf8()];
+    let next = char::from_u32(u32::from(last) + 1);
+    let to = next.map(|next| Condition { column, op: Op::Lt, value: format!("{head}{next}") });
+    std::iter::once(from).chain(to).collect()
 }
