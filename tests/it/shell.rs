@@ -90,6 +90,11 @@ fn statements_and_commands_are_answered() {
         shell.sees(shown);
         shell.sees(PROMPT);
     }
+    // What is typed ahead, or sent at once, is kept.
+    shell.press("SELECT 'fir' || 'st' AS x;\rSELECT 'sec' || 'ond' AS x;\r");
+    shell.sees("\nfirst\n");
+    shell.sees("\nsecond\n");
+    shell.sees(PROMPT);
     fs::write(home.path().join("two.sql"), "SELECT 41 + 1 AS a; SELECT 43 AS b;").expect("a file");
     shell.enter("\\i two.sql");
     shell.sees("a\n42\n\nb\n43\n");

@@ -20,7 +20,7 @@ use crate::config::Settings;
 use crate::error::{self, Error, Kind, Result};
 use crate::query::text::statements;
 
-/// Texts that are kept.
+/// Texts that are kept, in a file that only its owner may read.
 const HISTORY_MAX: usize = 10_000;
 /// A catalog that does not answer by then has no candidates: whoever pressed Tab waits.
 const PATIENCE: Duration = Duration::from_secs(3);
@@ -79,7 +79,6 @@ impl Editor {
 
     fn recall(&mut self) {
         let Some(file) = &self.history else { return };
-        // Only its owner may read it.
         let folder = file.parent().map_or(Ok(()), std::fs::create_dir_all);
         let loaded = match folder {
             Ok(()) if file.exists() => self.lines.load_history(file),
