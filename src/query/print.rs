@@ -48,8 +48,8 @@ pub async fn print(mut answer: Answer, format: Format, out: &mut dyn Write) -> R
     while let Some(batch) = answer.batches.try_next().await? {
         rows += batch.num_rows() as u64;
         printer.write(&batch, out).map_err(failed)?;
-        // Where batches are ready one after another, whoever waits beside this for a Ctrl-C gets its turn.
-        tokio::task::consume_budget().await;
+        // Where batches are ready one after another, whoever waits beside this for a Ctrl-C gets its turn at each.
+        tokio::task::yield_now().await;
     }
     printer.finish(out).map_err(failed)?;
     Ok(rows)

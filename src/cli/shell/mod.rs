@@ -25,7 +25,7 @@ use super::{block_on, signals, tell};
 use crate::config::Settings;
 use crate::error::{Error, Kind, Result};
 use crate::query::text::{Statement, statements};
-use crate::query::{self, Answer, Format};
+use crate::query::{self, Format};
 
 /// What the statements and commands of a session are run with.
 #[derive(Debug)]
@@ -40,6 +40,15 @@ pub struct Shell {
 enum Timing {
     Off,
     On,
+}
+
+impl Timing {
+    fn turned(self) -> Self {
+        match self {
+            Self::Off => Self::On,
+            Self::On => Self::Off,
+        }
+    }
 }
 
 /// What comes after a text.
@@ -100,10 +109,7 @@ impl Shell {
             }
             Command::Format(name) => self.format = name.into(),
             Command::Timing(timing) => {
-                self.timing = timing.unwrap_or(match self.timing {
-                    Timing::Off => Timing::On,
-                    Timing::On => Timing::Off,
-                });
+                self.timing = timing.unwrap_or(self.timing.turned());
                 terminal.say(match self.timing {
                     Timing::Off => "timing is off",
                     Timing::On => "timing is on",
@@ -152,14 +158,10 @@ impl Shell {
         let answers = signals::or_interrupted(looked, async { Ok(()) }).await?;
         let mut out = Stdout::buffered();
         for answer in answers {
-            print(answer, self.format, &mut out).await?;
+            query::print(answer, self.format, &mut out).await?;
         }
         out.flush().map_err(unwritable)
     }
-}
-
-async fn print(answer: Answer, format: Format, out: &mut dyn Write) -> Result<()> {
-    query::print(answer, format, out).await.map(drop)
 }
 
 fn include(file: &Path) -> Result<Vec<Statement>> {

@@ -72,13 +72,16 @@ impl Pty {
 
     /// Waits until this is shown, after what was waited for last; gives what is between.
     pub fn sees(&mut self, text: &str) -> String {
-        let mut raw = Vec::new();
+        let (mut raw, mut searched) = (Vec::new(), self.seen);
         loop {
-            if let Some(at) = self.shown[self.seen..].find(text) {
-                let between = self.shown[self.seen..][..at].to_owned();
-                self.seen += at + text.len();
+            if let Some(at) = self.shown[searched..].find(text) {
+                let between = self.shown[self.seen..searched + at].to_owned();
+                self.seen = searched + at + text.len();
                 return between;
             }
+            // Half of the text may be there.
+            let rest = self.shown.len().saturating_sub(text.len());
+            searched = self.shown.floor_char_boundary(rest).max(self.seen);
             match self.screen.recv_timeout(PATIENCE) {
                 Ok(bytes) => raw.extend(bytes),
                 Err(RecvTimeoutError::Timeout | RecvTimeoutError::Disconnected) => {
