@@ -39,7 +39,16 @@ struct Inner {
     message: String,
     context: Vec<(&'static str, String)>,
     retryable: bool,
+    place: Option<Place>,
+    excerpt: Option<String>,
     source: Option<Box<dyn StdError + Send + Sync>>,
+}
+
+/// Where in a text something is wrong, both from 1; a column is a character.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Place {
+    pub line: usize,
+    pub column: usize,
 }
 
 impl Error {
@@ -49,6 +58,8 @@ impl Error {
             message: message.into(),
             context: Vec::new(),
             retryable: false,
+            place: None,
+            excerpt: None,
             source: None,
         }))
     }
@@ -76,6 +87,28 @@ impl Error {
     pub fn retryable(mut self) -> Self {
         self.0.retryable = true;
         self
+    }
+
+    /// Says where in what was asked it went wrong.
+    #[must_use]
+    pub fn at(mut self, place: Place) -> Self {
+        self.0.place = Some(place);
+        self
+    }
+
+    /// Adds lines for people to see below the message: what they wrote, with a mark at the place.
+    #[must_use]
+    pub fn showing(mut self, excerpt: String) -> Self {
+        self.0.excerpt = Some(excerpt);
+        self
+    }
+
+    pub fn place(&self) -> Option<Place> {
+        self.0.place
+    }
+
+    pub fn excerpt(&self) -> Option<&str> {
+        self.0.excerpt.as_deref()
     }
 
     pub fn kind(&self) -> Kind {

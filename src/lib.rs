@@ -25,7 +25,7 @@
 //! * [`verify`]: is a table whole? [`produce`]: files and a simulated market → Kafka. [`demo`]: the whole system in one process.
 //!   [`mod@bench`]: what a job takes, beside what its parts take alone. [`mod@infer`]: a DDL out of samples of a feed.
 //!   [`mod@check`]: all that a job needs, before it starts.
-//! * [`config`]: the settings and where each comes from. [`cli`]: what can be typed. [`error`]: the one error.
+//! * [`config`]: the settings and where each comes from. [`cli`]: what can be typed, and the shell. [`error`]: the one error.
 //!
 //! Dependencies point one way: `table, aws ← kafka, store, catalog ← ingest, query, produce ← metrics, demo, verify, bench, infer, check ← cli ← main`. The
 //! stages of `ingest` never call each other. A test holds these lines.

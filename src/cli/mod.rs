@@ -15,6 +15,7 @@ mod ingest;
 mod produce;
 mod query;
 mod replay;
+mod shell;
 mod signals;
 mod table;
 mod terminal;
@@ -86,8 +87,8 @@ enum Command {
     Check(Box<check::CheckArgs>),
     /// Write a topic's records into a table: the main job
     Ingest(ingest::IngestArgs),
-    /// Run SQL over the tables of the catalog
-    Query(query::QueryArgs),
+    /// Run SQL over the tables of the catalog; without a statement, a shell
+    Query(Box<query::QueryArgs>),
     /// Show some rows of a table
     Preview(query::PreviewArgs),
     /// Create, show, list, change, repair and drop tables
@@ -168,14 +169,20 @@ pub fn exit_code(outcome: Result<()>) -> ExitCode {
 
 /// Prints a failure, once and with its causes, and gives its code: 1 failed, 2 wrong usage, 130 interrupted.
 fn end_with(e: &Error) -> u8 {
-    // Where stderr is closed there is nobody to tell.
-    let _ = writeln!(std::io::stderr(), "error: {}", error::chain(e));
+    tell(e);
     match e.kind() {
         Kind::Usage => 2,
         // As shells have it for a process that SIGINT ended: 128 + 2.
         Kind::Interrupted => 130,
         Kind::Kafka | Kind::Store | Kind::Catalog | Kind::Query | Kind::Protocol | Kind::System => 1,
     }
+}
+
+/// Prints a failure: its chain in one line, then the place in what was written where there is one.
+fn tell(e: &Error) {
+    let excerpt = e.excerpt().map(|excerpt| format!("{excerpt}\n")).unwrap_or_default();
+    // Where stderr is closed there is nobody to tell.
+    let _ = write!(std::io::stderr(), "error: {}\n{excerpt}", error::chain(e));
 }
 
 impl Globals {
@@ -222,6 +229,7 @@ fn connection(settings: &Settings) -> Result<Connection> {
 }
 
 /// What a command works on. Each part is shared by all that the command does.
+#[derive(Debug)]
 struct Lake {
     catalog: Arc<dyn Catalog>,
     stores: Stores,

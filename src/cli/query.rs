@@ -1,28 +1,58 @@
 //! `ticklake query` and `ticklake preview`: SQL over the tables of the catalog.
 
+mod desk;
+mod engines;
+mod explain;
+mod output;
+mod script;
+mod watch;
+
 use std::io::{IsTerminal, Read, Write};
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, OnceLock};
+use std::sync::Arc;
+use std::time::Duration;
 
-use clap::{Args, ValueEnum};
+use clap::Args;
 use indicatif::HumanBytes;
 
-use super::terminal::{Stdout, Terminal, unwritable};
-use super::{Lake, block_on, open_existing, setting, signals};
-use crate::aws::Aws;
-use crate::config::{Flag, Settings};
+pub use self::desk::{Desk, Detail};
+pub use self::engines::{EngineArgs, EngineName, Engines};
+pub use self::output::FormatName;
+use self::output::OutputArgs;
+pub use self::script::{Task, run as run_script};
+use super::shell::{self, Shell};
+use super::terminal::{Terminal, unwritable};
+use super::{block_on, signals};
+use crate::config::Settings;
 use crate::error::{Error, Result};
-use crate::query::{self, Answer, AthenaEngine, Engine, Format, Limits, LocalEngine, Scanned};
+use crate::query::parameters::{Parameter, Parameters};
+use crate::query::text::Statement;
+use crate::query::{self, Format, Scanned};
 use crate::table::TableName;
 
 #[derive(Debug, Args)]
 pub struct QueryArgs {
-    /// The statement
-    #[arg(required_unless_present = "file", conflicts_with = "file")]
+    /// Statements, with ; between them. Without any, a terminal is a shell, and a pipe is read
+    #[arg(conflicts_with = "file")]
     sql: Option<String>,
-    /// A file with the statement; - is stdin
+    /// A file with the statements; - is stdin
     #[arg(short, long)]
     file: Option<PathBuf>,
+    /// A value for :NAME in the statements: a number where it reads as one, else a text; may be given more than once
+    #[arg(long = "param", value_name = "NAME=VALUE")]
+    parameters: Vec<Parameter>,
+    /// Do not run: say which partitions, files and bytes would be read, and Athena's price; of Athena its EXPLAIN
+    #[arg(long)]
+    explain: bool,
+    /// With --explain: the engine's plan too
+    #[arg(long, requires = "explain")]
+    plan: bool,
+    /// Refuse what may read more, as 10GiB or 500MB
+    #[arg(long, value_name = "SIZE", value_parser = bytes)]
+    max_bytes: Option<u64>,
+    /// Ask again each so often, as 5s, until Ctrl-C
+    #[arg(long, value_name = "INTERVAL", value_parser = interval, conflicts_with_all = ["explain", "to"])]
+    watch: Option<Duration>,
     #[command(flatten)]
     pub engine: EngineArgs,
     #[command(flatten)]
@@ -42,104 +72,91 @@ pub struct PreviewArgs {
     output: OutputArgs,
 }
 
-#[derive(Debug, Args)]
-pub struct EngineArgs {
-    /// What runs the query: this process, or AWS Athena over Glue's catalog
-    #[arg(long, value_enum, default_value_t = EngineArg::Local)]
-    engine: EngineArg,
-    /// Athena's workgroup [default: primary]
-    #[arg(long, value_name = "NAME")]
-    workgroup: Option<String>,
-    /// Athena's database for names without one [default: default]
-    #[arg(long, value_name = "DB")]
-    database: Option<String>,
-    /// Where Athena puts its results, if the workgroup does not say it
-    #[arg(long, value_name = "s3://…")]
-    output: Option<String>,
+fn bytes(text: &str) -> Result<u64, String> {
+    parse_size::parse_size(text).map_err(|e| format!("no size: {e}; write 10GiB or 500MB"))
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-enum EngineArg {
-    Local,
-    Athena,
-}
-
-impl EngineArgs {
-    /// Those that are settings.
-    pub fn flags(&self) -> Vec<Flag> {
-        let settings = [
-            setting("--workgroup", "athena.workgroup", &self.workgroup),
-            setting("--database", "athena.database", &self.database),
-            setting("--output", "athena.output", &self.output),
-        ];
-        settings.into_iter().flatten().collect()
-    }
-
-    async fn open(&self, settings: &Settings) -> Result<Arc<dyn Engine>> {
-        Ok(match self.engine {
-            EngineArg::Local => {
-                if self.workgroup.is_some() || self.database.is_some() || self.output.is_some() {
-                    return Err(Error::usage(
-                        "--workgroup, --database and --output are Athena's: add --engine athena",
-                    ));
-                }
-                let Lake { catalog, stores } = open_existing(settings).await?;
-                Arc::new(LocalEngine::new(catalog, stores, &Limits::default())?)
-            }
-            EngineArg::Athena => {
-                let aws = Aws::new(settings.aws.options());
-                Arc::new(AthenaEngine::open(settings.athena.options(), &aws).await?)
-            }
-        })
-    }
-}
-
-#[derive(Debug, Args)]
-struct OutputArgs {
-    /// How rows are printed [default: table on a terminal, else csv]
-    #[arg(long, value_enum)]
-    format: Option<FormatArg>,
-}
-
-#[derive(Clone, Copy, Debug, ValueEnum)]
-enum FormatArg {
-    Table,
-    Csv,
-    /// One JSON object a line
-    Jsonl,
-    Markdown,
-}
-
-impl OutputArgs {
-    fn format(&self) -> Format {
-        match self.format {
-            Some(FormatArg::Table) => Format::Table,
-            Some(FormatArg::Csv) => Format::Csv,
-            Some(FormatArg::Jsonl) => Format::JsonLines,
-            Some(FormatArg::Markdown) => Format::Markdown,
-            None if std::io::stdout().is_terminal() => Format::Table,
-            None => Format::Csv,
-        }
+fn interval(text: &str) -> Result<Duration, String> {
+    match humantime::parse_duration(text) {
+        Ok(interval) if !interval.is_zero() => Ok(interval),
+        Ok(_) => Err("no time at all: it is above zero".to_owned()),
+        Err(e) => Err(format!("no duration: {e}; write 500ms, 5s or 1m")),
     }
 }
 
 pub fn run(args: &QueryArgs, settings: &Settings, terminal: &Terminal) -> Result<()> {
-    let sql = match (&args.sql, &args.file) {
+    let desk = Desk {
+        engines: Arc::new(Engines::new(settings)),
+        engine: args.engine.name()?,
+        parameters: Parameters::new(&args.parameters)?,
+        max_bytes: args.max_bytes,
+    };
+    let text = match (&args.sql, &args.file) {
         (Some(sql), _) => sql.clone(),
         (None, Some(file)) => read(file)?,
-        (None, None) => {
-            return Err(Error::usage("no statement: write it as the argument, or name its file with -f"));
+        (None, None) if std::io::stdin().is_terminal() && std::io::stdout().is_terminal() => {
+            if args.explain || args.watch.is_some() || args.output.is_file() {
+                return Err(Error::usage(
+                    "no statement: --explain, --watch and -o want it as the argument, or its file with -f",
+                ));
+            }
+            return shell::run(Shell::new(desk, args.output.format()?), settings, terminal);
         }
+        (None, None) => read(Path::new("-"))?,
     };
-    answer(&args.engine, &args.output, settings, terminal, async |engine: &dyn Engine| {
-        engine.query(&sql).await
+    let statements = script::read(&text)?;
+    let format = args.output.format()?;
+    if let Some(every) = args.watch {
+        if format == Format::Parquet {
+            return Err(Error::usage("--watch writes answers one after another, and Parquet is one file"));
+        }
+        return block_on(watch::run(&desk, &statements, format, every, terminal));
+    }
+    let task = match (args.explain, args.plan) {
+        (true, true) => Task::Explain(Detail::Plan),
+        (true, false) => Task::Explain(Detail::Cost),
+        (false, _) => Task::Answer(format),
+    };
+    check_one_file(&statements, format)?;
+    block_on(async {
+        end_with(&desk.engines)?;
+        let mut out = args.output.open()?;
+        script::run(&desk, &statements, task, &mut out, terminal).await?;
+        out.finish()
     })
 }
 
 pub fn preview(args: &PreviewArgs, settings: &Settings, terminal: &Terminal) -> Result<()> {
-    answer(&args.engine, &args.output, settings, terminal, async |engine: &dyn Engine| {
-        engine.preview(&args.name, args.limit).await
+    let (name, format) = (args.engine.name()?, args.output.format()?);
+    let engines = Arc::new(Engines::new(settings));
+    block_on(async {
+        end_with(&engines)?;
+        let answer = engines.get(name).await?.preview(&args.name, args.limit).await?;
+        let scanned = answer.scanned;
+        let mut out = args.output.open()?;
+        query::print(answer, format, &mut out).await?;
+        out.flush().map_err(unwritable)?;
+        if let Some(scanned) = scanned {
+            terminal.say(&scanned_line(scanned));
+        }
+        out.finish()
     })
+}
+
+/// At a signal the process ends, when no query goes on in Athena.
+fn end_with(engines: &Arc<Engines>) -> Result<()> {
+    let engines = engines.clone();
+    signals::end_at_first_after(async move { engines.cancel().await })
+}
+
+fn check_one_file(statements: &[Statement], format: Format) -> Result<()> {
+    match format {
+        Format::Parquet if statements.len() > 1 => {
+            Err(Error::usage("Parquet is one file, and so of one statement")
+                .with("statements", statements.len()))
+        }
+        _ => Ok(()),
+    }
 }
 
 fn read(file: &Path) -> Result<String> {
@@ -149,36 +166,10 @@ fn read(file: &Path) -> Result<String> {
     } else {
         std::fs::read_to_string(file)
     };
-    text.map_err(|e| Error::usage("cannot read the statement").with("file", file.display()).because(e))
+    text.map_err(|e| Error::usage("cannot read the statements").with("file", file.display()).because(e))
 }
 
-/// Asks the engine and prints the rows as they come.
-fn answer(
-    engine: &EngineArgs,
-    output: &OutputArgs,
-    settings: &Settings,
-    terminal: &Terminal,
-    ask: impl AsyncFnOnce(&dyn Engine) -> Result<Answer>,
-) -> Result<()> {
-    block_on(async {
-        let opened: Arc<OnceLock<Arc<dyn Engine>>> = Arc::default();
-        let to_cancel = opened.clone();
-        signals::end_at_first_after(async move {
-            match to_cancel.get() {
-                Some(engine) => engine.cancel().await,
-                None => Ok(()),
-            }
-        })?;
-        let engine = engine.open(settings).await?;
-        let engine = opened.get_or_init(|| engine);
-        let answer = ask(&**engine).await?;
-        let scanned = answer.scanned;
-        let mut out = Stdout::buffered();
-        query::print(answer, output.format(), &mut out).await?;
-        out.flush().map_err(unwritable)?;
-        if let Some(Scanned { bytes, dollars }) = scanned {
-            terminal.say(&format!("{} scanned, ${dollars:.6}", HumanBytes(bytes)));
-        }
-        Ok(())
-    })
+/// `20.00 MiB scanned, $0.000095`
+pub fn scanned_line(Scanned { bytes, dollars }: Scanned) -> String {
+    format!("{} scanned, ${dollars:.6}", HumanBytes(bytes))
 }

@@ -1,8 +1,10 @@
 //! Turns SIGINT and SIGTERM into the end of a command.
 //!
 //! A job that drains (`ingest`, `produce`) is told once and ends by itself, with 0; told again, the process ends at
-//! once. Any other command just ends, and says that it was interrupted.
+//! once. In a shell SIGINT ends the statement that runs, and nothing else. Any other command just ends, and says that
+//! it was interrupted.
 
+use std::pin::pin;
 use std::time::Duration;
 
 use tokio::signal::unix::{Signal, SignalKind, signal};
@@ -58,14 +60,50 @@ pub fn end_at_first_after(last: impl Future<Output = Result<()>> + Send + 'stati
     let mut signals = Signals::listen()?;
     tokio::spawn(async move {
         let signal = signals.next().await;
-        match tokio::time::timeout(LAST, last).await {
-            Ok(Ok(())) => {}
-            Ok(Err(e)) => tracing::warn!(error = error::chain(&e), "not all was ended"),
-            Err(_) => tracing::warn!("not all was ended within {LAST:?}"),
-        }
+        bounded(last).await;
         interrupted(signal);
     });
     Ok(())
+}
+
+/// As `end_at_first_after`, at SIGTERM only. To be called on the runtime.
+pub fn end_at_terminate_after(last: impl Future<Output = Result<()>> + Send + 'static) -> Result<()> {
+    let mut signals = Signals::listen()?;
+    tokio::spawn(async move {
+        signals.terminate.recv().await;
+        bounded(last).await;
+        interrupted("SIGTERM");
+    });
+    Ok(())
+}
+
+/// Does the work, unless SIGINT comes before its end: then `cancel` is done, and the error is of `Kind::Interrupted`.
+pub async fn or_interrupted<T>(
+    work: impl Future<Output = Result<T>>,
+    cancel: impl Future<Output = Result<()>>,
+) -> Result<T> {
+    // What came before the work is not meant for it.
+    let mut interrupt = Signals::listen()?.interrupt;
+    let mut work = pin!(work);
+    tokio::select! {
+        done = &mut work => return done,
+        _ = interrupt.recv() => {}
+    }
+    // The work goes on beside it: what is being started can only be cancelled when it is known.
+    let mut cancelled = pin!(bounded(cancel));
+    tokio::select! {
+        () = &mut cancelled => {}
+        _ = &mut work => cancelled.await,
+    }
+    Err(Error::new(Kind::Interrupted, "interrupted by SIGINT"))
+}
+
+async fn bounded(last: impl Future<Output = Result<()>>) {
+    match tokio::time::timeout(LAST, last).await {
+        Ok(Ok(())) => {}
+        Ok(Err(e)) => tracing::warn!(error = error::chain(&e), "not all was ended"),
+        Err(_) => tracing::warn!("not all was ended within {LAST:?}"),
+    }
 }
 
 fn interrupted(signal: &str) -> ! {

@@ -34,6 +34,7 @@ pub struct Settings {
     pub kafka: Kafka,
     pub log: Log,
     pub s3: S3,
+    pub shell: Shell,
     pub store: Store,
 }
 
@@ -183,6 +184,15 @@ pub struct Log {
 pub enum LogFormat {
     Text,
     Json,
+}
+
+/// `ticklake query` where a terminal asks.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize, Serialize)]
+#[serde(deny_unknown_fields)]
+pub struct Shell {
+    /// The file that keeps what was typed, or `off`; without it, one in the user's folder of state.
+    #[serde(with = "values::optional")]
+    pub history: Option<String>,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize)]

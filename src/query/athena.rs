@@ -20,9 +20,10 @@ use futures::{StreamExt, TryStreamExt};
 use tokio::time::Instant;
 
 use self::rows::Rows;
+use super::price::dollars;
 use super::{Answer, Engine, Scanned};
 use crate::aws::{self, Aws, CallError};
-use crate::error::{self, Error, Kind, Result};
+use crate::error::{self, Error, Kind, Place, Result};
 
 /// Athena gives no more rows in a page (FACTS 3.14).
 const PAGE: i32 = 1000;
@@ -33,10 +34,6 @@ const POLL_MAX: Duration = Duration::from_secs(5);
 const PATIENCE: Duration = Duration::from_secs(120);
 /// How often `cancel` looks whether a query that is being started has an id.
 const START_PAUSE: Duration = Duration::from_millis(20);
-/// Less is paid as if it were so much; a started megabyte counts whole (AWS's price list of Athena).
-const CHARGED_MIN_BYTES: u64 = 10 * MEGABYTE;
-const MEGABYTE: u64 = 1 << 20;
-const TERABYTE: f64 = (1u64 << 40) as f64;
 
 /// What statements may begin with: an engine only reads.
 const READS: [&str; 7] = ["select", "with", "values", "table", "show", "describe", "desc"];
@@ -174,11 +171,11 @@ impl AthenaEngine {
         let bytes = execution.statistics.as_ref()?.data_scanned_in_bytes?;
         let bytes = u64::try_from(bytes).unwrap_or(0);
         // DDL is free. EXPLAIN ANALYZE, a utility, runs its query and is paid for.
-        let charged = match (bytes, &execution.statement_type) {
-            (0, _) | (_, Some(StatementType::Ddl)) => 0,
-            (bytes, _) => bytes.next_multiple_of(MEGABYTE).max(CHARGED_MIN_BYTES),
+        let charged = match &execution.statement_type {
+            Some(StatementType::Ddl) => 0,
+            _ => bytes,
         };
-        Some(Scanned { bytes, dollars: charged as f64 / TERABYTE * self.options.price_per_tb })
+        Some(Scanned { bytes, dollars: dollars(charged, self.options.price_per_tb) })
     }
 
     async fn page(&self, id: &str, token: Option<String>) -> Result<(ResultSet, Option<String>)> {
@@ -236,9 +233,9 @@ impl Engine for AthenaEngine {
     async fn query(&self, sql: &str) -> Result<Answer> {
         let sql = sql.trim_start_matches('\u{feff}').trim().trim_end_matches(';');
         check_reads(sql)?;
-        let id = self.start(sql).await?;
+        let id = self.start(sql).await.map_err(placed)?;
         tracing::debug!(query = id, "query started");
-        self.answer(id).await
+        self.answer(id).await.map_err(placed)
     }
 
     /// Waits for the id of a query that is being started: it would run otherwise.
@@ -338,6 +335,21 @@ fn unsuccessful(id: &str, execution: &QueryExecution) -> Error {
     }
     let error = error.because(reason);
     if cause.is_some_and(|cause| cause.retryable) { error.retryable() } else { error }
+}
+
+/// With the place in the statement, where Athena tells it: `COLUMN_NOT_FOUND: line 1:8: Column …`.
+fn placed(e: Error) -> Error {
+    let text = error::chain(&e);
+    let number = |text: &str| text.parse().ok().filter(|number| *number > 0);
+    let place = text.match_indices("line ").find_map(|(at, word)| {
+        let (line, rest) = text[at + word.len()..].split_once(':')?;
+        let (column, _) = rest.split_once(':')?;
+        Some(Place { line: number(line)?, column: number(column)? })
+    });
+    match place {
+        Some(place) => e.at(place),
+        None => e,
+    }
 }
 
 fn failed(what: &str, e: SdkError<impl CallError>) -> Error {

@@ -3,8 +3,9 @@
 //! SQL ─ parse ─▶ names ─ `lake`: look up the catalog ─▶ plan ─ `scan`: partitions, files ─▶ Parquet ─▶ batches
 //!
 //! `pruning` decides which partitions a query needs: no other folder is listed and no other file opened. Within a
-//! file, row groups and pages are left out by their statistics.
+//! file, row groups and pages are left out by their statistics. `cost` adds up what a plan would read.
 
+mod cost;
 mod lake;
 mod pruning;
 mod scan;
@@ -22,14 +23,15 @@ use datafusion::execution::disk_manager::{DiskManagerBuilder, DiskManagerMode};
 use datafusion::execution::memory_pool::{FairSpillPool, TrackConsumersPool};
 use datafusion::execution::runtime_env::{RuntimeEnv, RuntimeEnvBuilder};
 use datafusion::execution::session_state::SessionState;
+use datafusion::logical_expr::LogicalPlan;
 use datafusion::physical_plan::execute_stream;
 use datafusion::prelude::SessionConfig;
 use futures::{StreamExt, TryStreamExt};
 
 use self::lake::Lake;
-use super::{Answer, Engine};
+use super::{Answer, Engine, Estimate};
 use crate::catalog::Catalog;
-use crate::error::{Error, Kind, Result};
+use crate::error::{Error, Kind, Place, Result};
 use crate::store::Stores;
 
 /// The database of a table that is named without one (Athena's).
@@ -76,6 +78,8 @@ impl LocalEngine {
             .with_information_schema(true);
         // `1.1` is an exact decimal, as in Athena: a price compares with it digit by digit.
         config.options_mut().sql_parser.parse_float_as_decimal = true;
+        // Errors of a plan tell their place.
+        config.options_mut().sql_parser.collect_spans = true;
         // `now()` is an instant, as the timestamps of tables are.
         config.options_mut().execution.time_zone = Some("UTC".to_owned());
         if let Some(threads) = limits.threads {
@@ -93,7 +97,29 @@ impl LocalEngine {
         Ok(Self { catalog, stores, session })
     }
 
+    /// With another database for names without one, as a session of Athena's may have.
+    #[must_use]
+    pub fn with_database(mut self, database: &str) -> Self {
+        let config = self.session.config_mut().options_mut();
+        config.catalog.default_schema = database.to_owned();
+        self
+    }
+
+    /// What a statement would read at most. Nothing of a table is read for it but, where its files are few, footers.
+    pub async fn estimate(&self, sql: &str) -> Result<Estimate> {
+        let (session, plan) = self.plan(sql).await.map_err(failed)?;
+        cost::estimate(&session, &plan).await.map_err(failed)
+    }
+
     async fn start(&self, sql: &str) -> Result<Answer, DataFusionError> {
+        let (session, plan) = self.plan(sql).await?;
+        let plan = session.create_physical_plan(&plan).await?;
+        let stream = execute_stream(plan, session.task_ctx())?;
+        Ok(Answer { schema: stream.schema(), batches: stream.map_err(failed).boxed(), scanned: None })
+    }
+
+    /// The plan of a statement that only reads, in a session of its own.
+    async fn plan(&self, sql: &str) -> Result<(SessionState, LogicalPlan), DataFusionError> {
         let dialect = self.session.config_options().sql_parser.dialect;
         let statement = self.session.sql_to_statement(sql, &dialect)?;
         let names = self.session.resolve_table_references(&statement)?;
@@ -110,9 +136,7 @@ impl LocalEngine {
         let only_queries =
             SQLOptions::new().with_allow_ddl(false).with_allow_dml(false).with_allow_statements(false);
         only_queries.verify_plan(&plan)?;
-        let plan = session.create_physical_plan(&plan).await?;
-        let stream = execute_stream(plan, session.task_ctx())?;
-        Ok(Answer { schema: stream.schema(), batches: stream.map_err(failed).boxed(), scanned: None })
+        Ok((session, plan))
     }
 }
 
@@ -153,6 +177,30 @@ fn failed(error: DataFusionError) -> Error {
         {
             failed(*error)
         }
-        error => Error::new(Kind::Query, error.strip_backtrace()),
+        error => {
+            let place = place_of(&error);
+            let error = Error::new(Kind::Query, error.strip_backtrace());
+            match place {
+                Some(place) => error.at(place),
+                None => error,
+            }
+        }
     }
+}
+
+/// The planner's errors have a span; the parser's say it: `… at Line: 1, Column: 8`.
+fn place_of(error: &DataFusionError) -> Option<Place> {
+    let known = |line: u64, column: u64| {
+        let place = Place { line: usize::try_from(line).ok()?, column: usize::try_from(column).ok()? };
+        (line > 0 && column > 0).then_some(place)
+    };
+    if let Some(span) = error.diagnostic().and_then(|diagnostic| diagnostic.span) {
+        return known(span.start.line, span.start.column);
+    }
+    let DataFusionError::SQL(e, _) = error.find_root() else { return None };
+    let text = e.to_string();
+    let (_, place) = text.rsplit_once("Line: ")?;
+    let (line, column) = place.split_once(", Column: ")?;
+    let digits = column.find(|c: char| !c.is_ascii_digit()).unwrap_or(column.len());
+    known(line.parse().ok()?, column[..digits].parse().ok()?)
 }

@@ -1,12 +1,19 @@
 //! Turns SQL over the tables of a catalog into rows.
 //!
-//! An [`Engine`] takes the text of one query and gives an [`Answer`], a stream of record batches; `print` writes it
-//! for people (a table, Markdown) or for programs (CSV, JSON lines). Engines only read: a statement that would
-//! write, make or drop anything is refused.
+//! [`text`] cuts what was typed into statements, [`parameters`] fills their values in. An [`Engine`] takes the text of
+//! one and gives an [`Answer`], a stream of record batches; `print` writes it for people (a table, Markdown) or for
+//! programs (CSV, JSON lines, Parquet). An [`Estimate`] is what it would read, before it runs; [`place`] shows where
+//! it is wrong. Engines only read: a statement that would write, make or drop anything is refused.
 
 mod athena;
+mod estimate;
+mod explain;
 mod local;
+pub mod parameters;
+pub mod place;
+pub mod price;
 mod print;
+pub mod text;
 
 use std::fmt::Debug;
 
@@ -16,6 +23,8 @@ use async_trait::async_trait;
 use futures::stream::BoxStream;
 
 pub use athena::{AthenaEngine, AthenaOptions};
+pub use estimate::{Estimate, Extent, Reads};
+pub use explain::plan;
 pub use local::{Limits, LocalEngine};
 pub use print::{Format, print};
 
@@ -30,7 +39,7 @@ use crate::table::TableName;
 #[async_trait]
 pub trait Engine: Debug + Send + Sync {
     /// Starts one query. A query that the engine does not take is an error of `Kind::Query` in the engine's own
-    /// words, here or in the stream.
+    /// words, here or in the stream; with its place in the text, where the engine tells it.
     async fn query(&self, sql: &str) -> Result<Answer>;
 
     /// Ends the queries that go on without this process. Those that end with their answer are left to that.

@@ -1,7 +1,10 @@
-//! Turns an answer into text: for people (a table, Markdown) or for programs (CSV, JSON lines).
+//! Turns an answer into text: for people (a table, Markdown) or for programs (CSV, JSON lines); or into Parquet.
 //!
 //! Values are arrow's own text forms: an instant is `2026-11-22T13:30:00.123Z`, a decimal has all digits of its
-//! scale. Everything streams: what is held is one batch, and for a table the rows that decide its widths.
+//! scale. Everything streams: what is held is one batch, for a table the rows that decide its widths, and of a Parquet
+//! file its row group.
+
+mod parquet;
 
 use std::io::Write;
 
@@ -31,15 +34,22 @@ pub enum Format {
     JsonLines,
     /// A table of GitHub's Markdown. Null is an empty cell.
     Markdown,
+    /// One file with the answer's own types, compressed by ZSTD.
+    Parquet,
 }
 
 /// Writes all rows of an answer, and gives their number. On an error of the query, what came before it is written.
 pub async fn print(mut answer: Answer, format: Format, out: &mut dyn Write) -> Result<u64> {
+    if format == Format::Parquet {
+        return parquet::write(answer, out).await;
+    }
     let mut printer = Printer::new(format, &answer.schema);
     let mut rows = 0;
     while let Some(batch) = answer.batches.try_next().await? {
         rows += batch.num_rows() as u64;
         printer.write(&batch, out).map_err(failed)?;
+        // Where batches are ready one after another, whoever waits beside this for a Ctrl-C gets its turn at each.
+        tokio::task::yield_now().await;
     }
     printer.finish(out).map_err(failed)?;
     Ok(rows)
@@ -129,7 +139,7 @@ impl Printer {
                 self.begin(out)?;
                 write_csv(cells.iter().map(Option::as_deref), out)
             }
-            Format::JsonLines => unreachable!("arrow writes JSON by batches"),
+            Format::JsonLines | Format::Parquet => unreachable!("arrow writes these by batches"),
         }
     }
 
@@ -155,7 +165,7 @@ impl Printer {
                 writeln!(out, "| {} |", lines.collect::<Vec<_>>().join(" | "))?;
             }
             Format::Csv => write_csv(self.columns.iter().map(|column| Some(column.name.as_str())), out)?,
-            Format::JsonLines => {}
+            Format::JsonLines | Format::Parquet => {}
         }
         Ok(())
     }

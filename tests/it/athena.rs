@@ -14,6 +14,8 @@ use axum::routing::post;
 use serde_json::{Value, json};
 use tokio::net::TcpListener;
 
+use crate::shell::{CTRL_C, CTRL_D, Pty};
+
 /// An answer, or what it fails with.
 type Answer = Result<Value, (u16, &'static str, &'static str)>;
 
@@ -57,6 +59,7 @@ impl Athena {
                 ("AWS_REGION", "eu-central-1"),
                 ("AWS_EC2_METADATA_DISABLED", "true"),
                 ("TICKLAKE_ATHENA__ENDPOINT", &self.endpoint),
+                ("TICKLAKE_SHELL__HISTORY", "off"),
             ])
             .current_dir(folder)
             .stdin(Stdio::null());
@@ -65,6 +68,17 @@ impl Athena {
 
     async fn run(&self, arguments: &[&str]) -> Output {
         output(self.command(arguments)).await
+    }
+
+    /// Waits until an operation was asked for.
+    async fn has_asked(&self, operation: &str) {
+        let asked = async {
+            while self.asked(operation).is_empty() {
+                tokio::time::sleep(std::time::Duration::from_millis(20)).await;
+            }
+        };
+        let asked = tokio::time::timeout(std::time::Duration::from_secs(60), asked).await;
+        asked.unwrap_or_else(|_| panic!("{operation} was not asked for"));
     }
 
     fn asked(&self, operation: &str) -> Vec<Value> {
@@ -318,6 +332,120 @@ async fn a_failure_is_athenas_own_words_and_category() {
         "{error}"
     );
     assert!(error.contains("q-1"), "{error}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_failure_shows_its_place_in_what_was_typed() {
+    let failed = Ok(json!({"QueryExecution": {"StatementType": "DML", "Status": {
+        "State": "FAILED",
+        "StateChangeReason": "COLUMN_NOT_FOUND: line 2:3: Column 'prise' cannot be resolved",
+    }}}));
+    let athena = Athena::start(script([failed.clone()], [])).await;
+    let sql = "SELECT price,\n  prise FROM market.ticks";
+    let done = athena.run(&["query", "--engine", "athena", sql]).await;
+    let shown = "\n  2 |   prise FROM market.ticks\n    |   ^\n";
+    assert!(text(&done.stderr).ends_with(shown), "{done:?}");
+
+    // The line that EXPLAIN adds is not counted.
+    let explained = Ok(json!({"QueryExecution": {"StatementType": "UTILITY", "Status": {
+        "State": "FAILED",
+        "StateChangeReason": "COLUMN_NOT_FOUND: line 3:3: Column 'prise' cannot be resolved",
+    }}}));
+    let athena = Athena::start(script([explained], [])).await;
+    let done = athena.run(&["query", "--engine", "athena", "--explain", sql]).await;
+    assert!(text(&done.stderr).ends_with(shown), "{done:?}");
+
+    // What is refused at once has its place too.
+    let mut refused = script([], []);
+    refused.start =
+        [Err((400, "InvalidRequestException", "line 1:8: mismatched input 'FROM'. Expecting: <expression>"))]
+            .into();
+    let athena = Athena::start(refused).await;
+    let done = athena.run(&["query", "--engine", "athena", "SELECT FROM market.ticks"]).await;
+    assert!(text(&done.stderr).ends_with("  1 | SELECT FROM market.ticks\n    |        ^\n"), "{done:?}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn statements_go_one_by_one_with_their_values() {
+    let columns = [("n", "integer", 10, 0)];
+    let rows = page(&columns, vec![row([Some("n")]), row([Some("1")])], None);
+    let athena = Athena::start(script([succeeded("DML", 0)], [rows])).await;
+    let sql = "SELECT n FROM t WHERE s = :s; SELECT n FROM t LIMIT :n;";
+    let args = ["query", "--engine", "athena", "--param", "s=x' OR 'y", "--param", "n=3", sql];
+    let done = athena.run(&args).await;
+    assert_eq!(text(&done.stdout), "n\n1\n\nn\n1\n", "{done:?}");
+    let sent: Vec<Value> =
+        athena.asked("StartQueryExecution").iter().map(|asked| asked["QueryString"].clone()).collect();
+    assert_eq!(sent, ["SELECT n FROM t WHERE s = 'x'' OR ''y'", "SELECT n FROM t LIMIT 3"]);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_plan_is_athenas_own() {
+    let columns = [("Query Plan", "varchar", 0, 0)];
+    let rows = vec![row([Some("Fragment 0 [SINGLE]")]), row([Some("    Output[n]")])];
+    let athena = Athena::start(script([succeeded("UTILITY", 0)], [page(&columns, rows, None)])).await;
+    let done = athena.run(&["query", "--engine", "athena", "--explain", "SELECT n FROM t"]).await;
+    assert_eq!(text(&done.stdout), "Fragment 0 [SINGLE]\n    Output[n]\n", "{done:?}");
+    assert_eq!(athena.asked("StartQueryExecution")[0]["QueryString"], "EXPLAIN\nSELECT n FROM t");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_cannot_be_planned_here_is_not_sent_under_a_limit() {
+    let columns = [("n", "integer", 10, 0)];
+    let athena = Athena::start(script([succeeded("DML", 0)], [page(&columns, vec![], None)])).await;
+    let run = async |sql| athena.run(&["query", "--engine", "athena", "--max-bytes", "1GB", sql]).await;
+    // A function of Trino's alone.
+    let done = run("SELECT max_by(a, b) FROM (VALUES (1, 2)) t (a, b)").await;
+    assert_eq!(done.status.code(), Some(1), "{done:?}");
+    assert!(
+        text(&done.stderr).contains("it cannot be planned here; what it reads is not guessed"),
+        "{done:?}"
+    );
+    assert!(athena.asked("StartQueryExecution").is_empty());
+    // No table, no bytes.
+    let done = run("SELECT 1 AS n").await;
+    assert!(done.status.success(), "{done:?}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn ctrl_c_in_a_shell_stops_the_query_in_athena_and_asks_again() {
+    let columns = [("n", "integer", 10, 0)];
+    let rows = page(&columns, vec![row([Some("n")]), row([Some("42")])], None);
+    // It runs until it is stopped; the next one ends.
+    let slow =
+        Script { start_takes: std::time::Duration::from_secs(1), ..script([state("RUNNING")], [rows]) };
+    let athena = Athena::start(slow).await;
+    let command = athena.command(&["query", "--engine", "athena"]);
+    let mut shell = tokio::task::spawn_blocking(move || {
+        let mut shell = Pty::start(command);
+        shell.sees("athena> ");
+        shell.enter("SELECT n FROM t;");
+        shell
+    })
+    .await
+    .unwrap();
+    athena.has_asked("StartQueryExecution").await;
+    // It has no id yet.
+    let shell = tokio::task::spawn_blocking(move || {
+        shell.press(CTRL_C);
+        shell.sees("cancelled");
+        shell.sees("athena> ");
+        shell
+    });
+    let mut shell = shell.await.unwrap();
+    assert_eq!(athena.asked("StopQueryExecution"), [json!({"QueryExecutionId": "q-1"})]);
+
+    athena.script.lock().unwrap().look = [succeeded("DML", 20 << 20)].into();
+    let ended = tokio::task::spawn_blocking(move || {
+        shell.enter("SELECT n FROM t;");
+        shell.sees(" 42");
+        shell.sees("20.00 MiB scanned, $0.000095");
+        shell.sees("athena> ");
+        shell.press(CTRL_D);
+        shell.ends()
+    });
+    assert_eq!(ended.await.unwrap().code(), Some(0));
+    assert_eq!(athena.asked("StartQueryExecution").len(), 2);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

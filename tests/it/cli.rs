@@ -359,6 +359,7 @@ fn the_example_shows_every_setting_with_its_default() {
         "glue.",
         "s3.endpoint",
         "s3.kms_key",
+        "shell.history",
         "s3.storage_class",
     ];
     for line in done(home.path(), &["config"]).lines() {
@@ -427,8 +428,95 @@ fn sql_answers_on_stdout_in_the_format_asked_for() {
     assert_eq!(query(&[sql, "--format", "jsonl"]), "{\"one\":1,\"two\":\"a\"}\n");
     fs::write(home.path().join("q.sql"), sql).unwrap();
     assert_eq!(query(&["-f", "q.sql"]), "one,two\n1,a\n");
-    let wrong = fails(&mut ticklake(home.path(), &["query", "SELECT nope"]), 1);
-    assert!(wrong.starts_with("error: ") && wrong.contains("nope"), "{wrong}");
+}
+
+#[test]
+fn statements_come_from_a_file_or_a_pipe_and_stop_at_the_first_error() {
+    let home = folder_with_table();
+    let sql = "SELECT 1 AS a; -- no; statement\n\nSELECT ';' AS b;\nSELECT\n  nope;\nSELECT 4 AS d;\n";
+    fs::write(home.path().join("q.sql"), sql).expect("the statements are written");
+    let piped = || {
+        let mut command = ticklake(home.path(), &["query"]);
+        command.stdin(fs::File::open(home.path().join("q.sql")).expect("it is there"));
+        command
+    };
+    for mut command in [ticklake(home.path(), &["query", "-f", "q.sql"]), piped()] {
+        let output = command.output().expect("it starts");
+        assert_eq!((output.status.code(), out(&output)), (Some(1), "a\n1\n\nb\n;\n"));
+        let error = err(&output);
+        assert!(error.starts_with("error: ") && error.contains("(statement: 3, line: 4)\n"), "{error}");
+        assert!(error.ends_with("\n  5 |   nope\n    |   ^\n"), "{error}");
+    }
+}
+
+#[test]
+fn a_value_is_filled_in_and_never_run() {
+    let home = folder_with_table();
+    let query = |args: &[&str]| done(home.path(), &[&["query"], args].concat());
+    let asked = query(&["--param", "a=x' || 'y", "--param", "n=-2", "SELECT :a AS a, 1 -:n AS n, ':a' AS t"]);
+    assert_eq!(asked, "a,n,t\nx' || 'y,3,:a\n");
+    let missing = fails(&mut ticklake(home.path(), &["query", "SELECT :b"]), 2);
+    assert!(missing.contains("give --param b=VALUE"), "{missing}");
+}
+
+#[test]
+fn an_answer_in_a_file_is_whole_or_not_there() {
+    let home = folder_with_table();
+    let files = || fs::read_dir(home.path()).expect("a folder").count();
+    done(home.path(), &["query", "-o", "a.jsonl", "SELECT 1 AS a; SELECT 2 AS b"]);
+    let written = fs::read_to_string(home.path().join("a.jsonl")).expect("it is there");
+    assert_eq!(written, "{\"a\":1}\n{\"b\":2}\n");
+    done(home.path(), &["query", "-o", "a.parquet", "SELECT 1 AS a"]);
+    assert!(fs::read(home.path().join("a.parquet")).expect("it is there").ends_with(b"PAR1"));
+    let before = files();
+    let late = "SELECT 10 / (3 - value) AS x FROM generate_series(1, 10)";
+    fails(&mut ticklake(home.path(), &["query", "-o", "b.csv", late]), 1);
+    fails(&mut ticklake(home.path(), &["query", "-o", "b.parquet", "SELECT 1; SELECT 2"]), 2);
+    fails(&mut ticklake(home.path(), &["query", "-o", "no/folder/b.csv", "SELECT 1"]), 1);
+    assert_eq!(files(), before);
+}
+
+#[test]
+fn what_may_read_too_much_is_not_run() {
+    let home = crate::shell::lake();
+    let query = |args: &[&str]| done(home.path(), &[&["query"], args].concat());
+    let sql = "SELECT sum(size) AS total FROM market.ticks WHERE date = '2026-11-22'";
+    let explained = query(&["--explain", "--plan", sql]);
+    let head: Vec<&str> = explained.lines().take(3).collect();
+    assert_eq!(head, ["market.ticks", "  partitions  2 of 3", "  files       2"]);
+    assert!(explained.contains("\nin Athena     $0.000048 at most for "), "{explained}");
+    assert!(explained.contains("TableScan: market.ticks projection=[size]"), "{explained}");
+
+    let refused = fails(&mut ticklake(home.path(), &["query", "--max-bytes", "10", sql]), 1);
+    assert!(refused.contains("not run") && refused.contains("max bytes: 10 B"), "{refused}");
+    assert_eq!(query(&["--max-bytes", "1kB", sql]), "total\n100\n");
+    // The same table has more than that in all of its days.
+    let all = "SELECT * FROM market.ticks";
+    fails(&mut ticklake(home.path(), &["query", "--max-bytes", "300", all]), 1);
+    let output = ticklake(home.path(), &["query", "--max-bytes", "much", all]).output().expect("it starts");
+    assert_eq!(output.status.code(), Some(2));
+    assert!(err(&output).contains("write 10GiB or 500MB"), "{}", err(&output));
+}
+
+#[test]
+fn a_watch_asks_again_until_ctrl_c() {
+    let home = folder_with_table();
+    let mut child = piped(home.path(), &["query", "--watch", "50ms", "SELECT 1 AS a"]);
+    let lines = BufReader::new(child.stdout.take().expect("a pipe")).lines();
+    let first: Vec<String> = lines.take(6).map(|line| line.expect("UTF-8")).collect();
+    assert_eq!(first, ["a", "1", "", "a", "1", ""]);
+    // The pipe is closed, which ends it as it ends any filter.
+    assert_eq!(child.wait().expect("it ends").code(), Some(0));
+
+    let mut child = piped(home.path(), &["query", "--watch", "50ms", "--format", "jsonl", "SELECT 1 AS a"]);
+    let mut out = BufReader::new(child.stdout.take().expect("a pipe"));
+    let mut line = String::new();
+    out.read_line(&mut line).expect("a first answer");
+    signal(&child, "-INT");
+    let rest = out.lines().map(|line| line.expect("UTF-8"));
+    assert!(rest.chain([line.trim_end().to_owned()]).all(|line| line == "{\"a\":1}"));
+    let output = child.wait_with_output().expect("it ends");
+    assert_eq!((output.status.code(), err(&output)), (Some(0), ""));
 }
 
 #[test]

@@ -34,7 +34,7 @@ const ROOMS: [(&str, &[&str]); 17] = [
 ];
 
 /// A library or call, and the only paths whose files may name it.
-const LIBRARIES: [(&str, &[&str]); 14] = [
+const LIBRARIES: [(&str, &[&str]); 15] = [
     ("rdkafka", &["kafka/"]),
     ("datafusion", &["query/local.rs", "query/local/"]),
     ("rusqlite", &["catalog/local.rs", "catalog/local/"]),
@@ -46,6 +46,7 @@ const LIBRARIES: [(&str, &[&str]); 14] = [
     ("aws_sdk_glue", &["catalog/glue.rs", "catalog/glue/"]),
     ("aws_sdk_athena", &["query/athena.rs", "query/athena/"]),
     ("clap", &["cli/", "main.rs"]),
+    ("rustyline", &["cli/shell/"]),
     ("figment", &["config/"]),
     ("plotters", &["bench/"]),
     // A call of C that rdkafka does not wrap.

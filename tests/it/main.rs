@@ -24,6 +24,7 @@ mod query;
 mod replay;
 mod schemas;
 mod servers;
+mod shell;
 mod simulation;
 mod spec;
 mod store;

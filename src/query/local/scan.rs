@@ -26,18 +26,18 @@ use datafusion::physical_plan::empty::EmptyExec;
 use datafusion::physical_plan::union::UnionExec;
 use futures::{StreamExt, TryStreamExt};
 use object_store::ObjectMeta;
-use parquet::file::metadata::PageIndexPolicy;
+use parquet::file::metadata::{PageIndexPolicy, ParquetMetaData};
 
 use super::lake::external;
 use super::pruning::{Values, conditions, is_about_partitions};
 use crate::catalog::{Catalog, Partition};
 use crate::error::{Error, Kind};
 use crate::store::{Entry, Folder, Stores};
-use crate::table::Ddl;
 use crate::table::columns::file_schema;
+use crate::table::{Ddl, TableName};
 
 /// Folders listed at the same time.
-const LISTS: usize = 32;
+pub(super) const LISTS: usize = 32;
 
 /// What one scan keeps of files' footers: parallel readers of one file parse it once.
 const FOOTERS_BYTES: usize = 64 << 20;
@@ -64,14 +64,16 @@ impl LakeTable {
         Self { ddl, catalog, stores, schema }
     }
 
-    /// The files of the partitions that the filters leave. Where the query wants no more than `limit` rows, no more
-    /// folders are listed than have them.
-    async fn files(
+    pub(super) fn name(&self) -> &TableName {
+        &self.ddl.name
+    }
+
+    /// The partitions that the filters leave, with their typed values.
+    pub(super) async fn partitions(
         &self,
         filters: &[Expr],
-        limit: Option<usize>,
         session: &dyn Session,
-    ) -> Result<Vec<(Folder, PartitionedFile)>, DataFusionError> {
+    ) -> Result<Vec<(Partition, Vec<ScalarValue>)>, DataFusionError> {
         let columns = self.schema.table_partition_cols();
         let filters: Vec<Expr> =
             filters.iter().filter(|filter| is_about_partitions(filter, columns)).cloned().collect();
@@ -81,7 +83,15 @@ impl LakeTable {
             let conditions = conditions(&filters, columns);
             self.catalog.partitions(&self.ddl.name, &conditions).await.map_err(external)?
         };
-        let partitions = Values::new(partitions, columns)?.keep(&filters, session)?;
+        Values::new(partitions, columns)?.keep(&filters, session)
+    }
+
+    /// Their files. Where the query wants no more than `limit` rows, no more folders are listed than have them.
+    pub(super) async fn files(
+        &self,
+        partitions: Vec<(Partition, Vec<ScalarValue>)>,
+        limit: Option<usize>,
+    ) -> Result<Vec<(Folder, PartitionedFile)>, DataFusionError> {
         let folders = partitions.into_iter().map(|(partition, values)| self.list(partition, values));
         let mut lists = futures::stream::iter(folders).buffered(LISTS);
         let (mut files, mut rows) = (Vec::new(), 0);
@@ -199,7 +209,8 @@ impl TableProvider for LakeTable {
         limit: Option<usize>,
     ) -> Result<Arc<dyn ExecutionPlan>, DataFusionError> {
         let mut stores: BTreeMap<String, (Folder, Vec<PartitionedFile>)> = BTreeMap::new();
-        for (folder, file) in self.files(filters, limit, session).await? {
+        let partitions = self.partitions(filters, session).await?;
+        for (folder, file) in self.files(partitions, limit).await? {
             let (_, files) = stores.entry(store_url(&folder)).or_insert_with(|| (folder, Vec::new()));
             files.push(file);
         }
@@ -217,12 +228,19 @@ impl TableProvider for LakeTable {
 
 /// As the footer has it: a file may be without rows.
 async fn count_rows(folder: &Folder, file: &PartitionedFile) -> Result<usize, DataFusionError> {
-    let footer = DFParquetMetadata::new(folder.store(), &file.object_meta)
+    let footer = footer(folder, file).await?;
+    Ok(usize::try_from(footer.file_metadata().num_rows()).unwrap_or(0))
+}
+
+pub(super) async fn footer(
+    folder: &Folder,
+    file: &PartitionedFile,
+) -> Result<Arc<ParquetMetaData>, DataFusionError> {
+    DFParquetMetadata::new(folder.store(), &file.object_meta)
         .with_page_index_policy(Some(PageIndexPolicy::Skip))
         .fetch_metadata()
         .await
-        .map_err(|e| e.context(format!("cannot read the footer of {}", file.object_meta.location)))?;
-    Ok(usize::try_from(footer.file_metadata().num_rows()).unwrap_or(0))
+        .map_err(|e| e.context(format!("cannot read the footer of {}", file.object_meta.location)))
 }
 
 /// `s3://bucket`, `file://`: the part of a location that names its store.

@@ -60,20 +60,12 @@ impl Lake {
         format!("watched://{}/{name}/", self.disk.path().display())
     }
 
-    /// The folder of a partition, which is registered under its values.
     pub async fn partition(&self, ddl: &Ddl, values: &[&str]) -> Folder {
-        let names: Vec<&str> = ddl.partitioned_by.iter().map(|c| c.name.as_str()).collect();
-        let key = PartitionKey::new(&names, values.iter().map(|v| (*v).to_owned()).collect()).unwrap();
-        let folder =
-            self.stores.open(ddl.location.as_deref().unwrap()).await.unwrap().folder(key.path()).unwrap();
-        self.register(&ddl.name, values, folder.location()).await;
-        folder
+        partition_of(ddl, values, &*self.catalog, &self.stores).await
     }
 
     pub async fn register(&self, table: &TableName, values: &[&str], location: &str) {
-        let values = values.iter().map(|v| (*v).to_owned()).collect();
-        let partition = Partition { values, location: location.to_owned() };
-        self.catalog.create_partitions(table, &[partition]).await.unwrap();
+        register(table, values, location, &*self.catalog).await;
     }
 
     /// The answer as CSV, its rows sorted unless the query sorts them.
@@ -94,6 +86,21 @@ impl Lake {
     pub async fn error(&self, sql: &str) -> ticklake::Error {
         self.print(sql, Format::Csv).await.expect_err(sql)
     }
+}
+
+/// The folder of a partition, which is registered under its values.
+pub async fn partition_of(ddl: &Ddl, values: &[&str], catalog: &dyn Catalog, stores: &Stores) -> Folder {
+    let names: Vec<&str> = ddl.partitioned_by.iter().map(|c| c.name.as_str()).collect();
+    let key = PartitionKey::new(&names, values.iter().map(|v| (*v).to_owned()).collect()).unwrap();
+    let folder = stores.open(ddl.location.as_deref().unwrap()).await.unwrap().folder(key.path()).unwrap();
+    register(&ddl.name, values, folder.location(), catalog).await;
+    folder
+}
+
+async fn register(table: &TableName, values: &[&str], location: &str, catalog: &dyn Catalog) {
+    let values = values.iter().map(|v| (*v).to_owned()).collect();
+    let partition = Partition { values, location: location.to_owned() };
+    catalog.create_partitions(table, &[partition]).await.unwrap();
 }
 
 /// Puts a Parquet file with row groups of so many rows.

@@ -4,10 +4,12 @@ use std::io::{self, Write};
 use std::sync::Arc;
 
 use arrow::array::{
-    ArrayRef, BooleanArray, Decimal128Array, Float64Array, Int64Array, RecordBatch, StringArray,
-    TimestampMillisecondArray,
+    ArrayRef, BooleanArray, Decimal128Array, Float64Array, Int32Array, Int64Array, ListArray, RecordBatch,
+    StringArray, StructArray, TimestampMillisecondArray,
 };
+use arrow::datatypes::{DataType, Field, Int32Type};
 use futures::StreamExt;
+use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
 use ticklake::error::{Error, Kind};
 use ticklake::query::{Answer, Format, print};
 
@@ -119,6 +121,78 @@ async fn markdown_is_a_table() {
     assert_eq!(printed(rows(), Format::Markdown).await, expected);
 }
 
+/// A list and a struct, with quotes and a line end within, a null within and a row of nulls.
+fn nested() -> Answer {
+    let list = [Some(vec![Some(1), None]), Some(vec![]), None];
+    let list = ListArray::from_iter_primitive::<Int32Type, _, _>(list);
+    let names = Arc::new(Field::new("name", DataType::Utf8, true));
+    let at = Arc::new(Field::new("at", DataType::Int32, true));
+    let fields: Vec<(Arc<Field>, ArrayRef)> = vec![
+        (names, column(&[Some("a \"b\"\n|c"), None, None])),
+        (at, Arc::new(Int32Array::from(vec![1, 2, 3]))),
+    ];
+    let (fields, arrays): (Vec<_>, Vec<_>) = fields.into_iter().unzip();
+    let row = StructArray::new(fields.into(), arrays, Some(vec![true, true, false].into()));
+    answer(&[("list", Arc::new(list)), ("row", Arc::new(row))])
+}
+
+#[tokio::test]
+async fn nested_values_have_their_form_in_each_format() {
+    let table = [
+        " list  | row",
+        "-------+--------------------------",
+        " [1, ] | {name: a \"b\"\\n|c, at: 1}",
+        " []    | {name: , at: 2}",
+        "       |",
+    ];
+    assert_eq!(printed(nested(), Format::Table).await.lines().collect::<Vec<_>>(), table);
+    let csv = "list,row\n\"[1, ]\",\"{name: a \"\"b\"\"\n|c, at: 1}\"\n[],\"{name: , at: 2}\"\n,\n";
+    assert_eq!(printed(nested(), Format::Csv).await, csv);
+    let lines = [
+        r#"{"list":[1,null],"row":{"name":"a \"b\"\n|c","at":1}}"#,
+        r#"{"list":[],"row":{"name":null,"at":2}}"#,
+        r#"{"list":null,"row":null}"#,
+    ];
+    assert_eq!(printed(nested(), Format::JsonLines).await.lines().collect::<Vec<_>>(), lines);
+    let markdown = "| list | row |\n| --- | --- |\n| [1, ] | {name: a \"b\"\\n\\|c, at: 1} |\n\
+                    | [] | {name: , at: 2} |\n|  |  |\n";
+    assert_eq!(printed(nested(), Format::Markdown).await, markdown);
+}
+
+#[tokio::test]
+async fn parquet_keeps_types_and_values() {
+    for make in [rows, nested] {
+        let mut want: Vec<RecordBatch> = make().batches.map(Result::unwrap).collect().await;
+        let mut out = Vec::new();
+        assert_eq!(print(make(), Format::Parquet, &mut out).await.unwrap(), want[0].num_rows() as u64);
+        let reader =
+            ParquetRecordBatchReaderBuilder::try_new(bytes::Bytes::from(out)).unwrap().build().unwrap();
+        let read: Vec<RecordBatch> = reader.map(Result::unwrap).collect();
+        assert_eq!(read, [want.remove(0)]);
+    }
+}
+
+#[tokio::test]
+async fn parquet_of_many_batches_is_one_file() {
+    let batch = |from: i64| {
+        let values: ArrayRef = Arc::new(Int64Array::from_iter_values(from..from + 600_000));
+        RecordBatch::try_from_iter([("n", values)]).unwrap()
+    };
+    let batches: Vec<RecordBatch> = (0..4).map(|i| batch(i * 600_000)).collect();
+    let schema = batches[0].schema();
+    let batches = futures::stream::iter(batches.into_iter().map(Ok)).boxed();
+    let mut out = Vec::new();
+    let rows = print(Answer { schema, batches, scanned: None }, Format::Parquet, &mut out).await.unwrap();
+    assert_eq!(rows, 2_400_000);
+    let reader = ParquetRecordBatchReaderBuilder::try_new(bytes::Bytes::from(out)).unwrap();
+    // Row groups went out before the end.
+    assert!(reader.metadata().num_row_groups() > 1);
+    let first = |batch: RecordBatch| batch.column(0).as_any().downcast_ref::<Int64Array>().unwrap().value(0);
+    let firsts: Vec<i64> =
+        reader.with_batch_size(600_000).build().unwrap().map(|b| first(b.unwrap())).collect();
+    assert_eq!(firsts, [0, 600_000, 1_200_000, 1_800_000]);
+}
+
 #[tokio::test]
 async fn an_answer_without_rows_has_its_header() {
     let none = || answer(&[("one", Arc::new(Int64Array::from(Vec::<i64>::new()))), ("two", column(&[]))]);
@@ -150,7 +224,7 @@ async fn a_closed_pipe_is_found_in_the_error() {
             Ok(())
         }
     }
-    for format in [Format::Table, Format::Csv, Format::JsonLines, Format::Markdown] {
+    for format in [Format::Table, Format::Csv, Format::JsonLines, Format::Markdown, Format::Parquet] {
         let answer = answer(&[("c", column(&[Some("a")]))]);
         let error = print(answer, format, &mut Closed).await.unwrap_err();
         let cause = std::error::Error::source(&error).and_then(|cause| cause.downcast_ref::<io::Error>());
