@@ -1,17 +1,9 @@
 //! Rejected records, decoded anew after the DDL was fixed: each becomes a row once, whatever happens meanwhile.
 
-use std::fmt;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 use async_trait::async_trait;
-use futures::stream::BoxStream;
-use object_store::memory::InMemory;
-use object_store::path::Path;
-use object_store::{
-    CopyOptions, GetOptions, GetResult, ListResult, MultipartUpload, ObjectMeta, ObjectStore,
-    PutMultipartOptions, PutOptions, PutPayload, PutResult, Result,
-};
 use tempfile::TempDir;
 use ticklake::catalog::{Catalog, LocalCatalog};
 use ticklake::ingest::replay::{Replayed, replay};
@@ -24,6 +16,7 @@ use ticklake::verify::{self, Check, PATIENCE};
 use tokio::sync::{Notify, watch};
 
 use crate::jobs::{self, NOON, TICKS, connection, run};
+use crate::tapped::{Tap, Tapped};
 
 /// Prices of five digits are rejected by the table as it is first; a price that is a word by the second DDL too.
 const EXACT: &str = "'ticklake.records' = '/data', 'ticklake.sort'";
@@ -37,8 +30,8 @@ fn ddl(properties: &str) -> Ddl {
 struct Lake {
     cluster: Cluster,
     catalog: Arc<dyn Catalog>,
-    store: Arc<Stalling>,
-    _dir: TempDir,
+    store: Arc<Tapped<Stalling>>,
+    dir: TempDir,
 }
 
 impl Lake {
@@ -46,7 +39,8 @@ impl Lake {
         let dir = TempDir::new().unwrap();
         let catalog = LocalCatalog::open(dir.path().join("catalog.db")).unwrap();
         let cluster = Cluster::start(&[("ticks", 3)]).unwrap();
-        Self { cluster, catalog: Arc::new(catalog), store: Arc::default(), _dir: dir }
+        let store = Arc::new(Tapped::new(Stalling::default()));
+        Self { cluster, catalog: Arc::new(catalog), store, dir }
     }
 
     fn stores(&self) -> Stores {
@@ -54,11 +48,11 @@ impl Lake {
     }
 
     fn job(&self, properties: &str) -> Job {
-        let folder = std::path::Path::new("unused");
-        let job = jobs::job(connection(&self.cluster), "ticks", TICKS, folder, self.catalog.clone());
+        let folder = self.dir.path().join("lake/ticks");
+        let job = jobs::job(connection(&self.cluster), "ticks", TICKS, &folder, self.catalog.clone());
         Job {
             ddl: ddl(properties),
-            location: Some("stalling:///lake/ticks/".into()),
+            location: Some(format!("stalling://{}", folder.display())),
             stores: self.stores(),
             ..job
         }
@@ -189,22 +183,22 @@ async fn a_replay_that_is_killed_at_any_put_goes_on() {
     lake.send(0, 60).await;
     run(lake.job(EXACT)).await;
     for at in 1.. {
-        let (before, job) = (at % 2 == 0, Job { topics: Vec::new(), ..lake.job(ROUNDED) });
-        lake.store.stall_at(at, before);
+        let (before, mut job) = (at % 2 == 0, Job { topics: Vec::new(), ..lake.job(ROUNDED) });
+        job.limits.writes = 1; // puts come one after another
+        lake.store.tap.stall_at(at, before);
         let running = tokio::spawn(replay_of(job));
-        let ended = tokio::select! {
-            () = lake.store.stalled.notified() => None,
-            _ = async { while !running.is_finished() { tokio::time::sleep(std::time::Duration::from_millis(5)).await } } => Some(()),
-        };
-        if ended.is_some() {
-            assert!(at > 5, "there were {at} puts");
-            running.await.unwrap().unwrap();
-            break;
+        tokio::pin!(running);
+        tokio::select! {
+            () = lake.store.tap.stalled.notified() => running.abort(),
+            done = &mut running => {
+                assert!(at > 5, "there were {at} puts");
+                done.unwrap().unwrap();
+                break;
+            }
         }
-        running.abort();
         let _ = running.await; // it was aborted
     }
-    lake.store.stall_at(usize::MAX, false);
+    lake.store.tap.stall_at(usize::MAX, false);
     // Whoever comes with another DDL finishes the first replay, and then makes one of its own.
     let next = lake.replay(OTHER).await;
     assert_eq!((next.replay, next.rows), (Some(2), 12));
@@ -212,13 +206,12 @@ async fn a_replay_that_is_killed_at_any_put_goes_on() {
     assert_eq!(lake.problems().await, []);
 }
 
-/// A store in memory whose put of a number never ends.
+/// Somebody at the disk, at whose hands the put of a number never ends.
 #[derive(Debug, Default)]
 struct Stalling {
-    objects: InMemory,
     puts: AtomicUsize,
     at: AtomicUsize,
-    before: AtomicUsize,
+    before: AtomicBool,
     stalled: Notify,
 }
 
@@ -226,60 +219,26 @@ impl Stalling {
     fn stall_at(&self, at: usize, before: bool) {
         self.puts.store(0, Ordering::SeqCst);
         self.at.store(at, Ordering::SeqCst);
-        self.before.store(usize::from(before), Ordering::SeqCst);
+        self.before.store(before, Ordering::SeqCst);
     }
 
-    async fn stall(&self) {
-        self.stalled.notify_one();
-        std::future::pending().await
-    }
-}
-
-impl fmt::Display for Stalling {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("stalling store")
+    async fn stall_if(&self, is_it: bool) {
+        if is_it {
+            self.stalled.notify_one();
+            std::future::pending().await
+        }
     }
 }
 
 #[async_trait]
-impl ObjectStore for Stalling {
-    async fn put_opts(&self, path: &Path, payload: PutPayload, options: PutOptions) -> Result<PutResult> {
+impl Tap for Stalling {
+    async fn putting(&self) {
         let is_it = self.puts.fetch_add(1, Ordering::SeqCst) + 1 == self.at.load(Ordering::SeqCst);
-        if is_it && self.before.load(Ordering::SeqCst) == 1 {
-            self.stall().await;
-        }
-        let put = self.objects.put_opts(path, payload, options).await;
-        if is_it {
-            self.stall().await;
-        }
-        put
+        self.stall_if(is_it && self.before.load(Ordering::SeqCst)).await;
     }
 
-    async fn put_multipart_opts(
-        &self,
-        path: &Path,
-        options: PutMultipartOptions,
-    ) -> Result<Box<dyn MultipartUpload>> {
-        self.objects.put_multipart_opts(path, options).await
-    }
-
-    async fn get_opts(&self, path: &Path, options: GetOptions) -> Result<GetResult> {
-        self.objects.get_opts(path, options).await
-    }
-
-    fn delete_stream(&self, paths: BoxStream<'static, Result<Path>>) -> BoxStream<'static, Result<Path>> {
-        self.objects.delete_stream(paths)
-    }
-
-    fn list(&self, prefix: Option<&Path>) -> BoxStream<'static, Result<ObjectMeta>> {
-        self.objects.list(prefix)
-    }
-
-    async fn list_with_delimiter(&self, prefix: Option<&Path>) -> Result<ListResult> {
-        self.objects.list_with_delimiter(prefix).await
-    }
-
-    async fn copy_opts(&self, from: &Path, to: &Path, options: CopyOptions) -> Result<()> {
-        self.objects.copy_opts(from, to, options).await
+    async fn put(&self) {
+        let is_it = self.puts.load(Ordering::SeqCst) == self.at.load(Ordering::SeqCst);
+        self.stall_if(is_it).await;
     }
 }

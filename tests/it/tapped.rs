@@ -1,4 +1,4 @@
-//! The local disk with somebody beside it, who sees what is read and listed and may change what a list says.
+//! The local disk with somebody beside it, who sees what is put, read and listed, and may change what a list says.
 
 use std::fmt;
 use std::ops::Range;
@@ -13,7 +13,12 @@ use object_store::{
     PutMultipartOptions, PutOptions, PutPayload, PutResult, Result,
 };
 
+#[async_trait]
 pub trait Tap: fmt::Debug + Send + Sync + 'static {
+    /// A file is about to be put, or was put just now; it is waited for.
+    async fn putting(&self) {}
+    async fn put(&self) {}
+
     /// Why a file is not given, or a folder not listed.
     fn refused(&self, _at: &Path) -> Result<()> {
         Ok(())
@@ -49,7 +54,10 @@ impl<T> fmt::Display for Tapped<T> {
 #[async_trait]
 impl<T: Tap> ObjectStore for Tapped<T> {
     async fn put_opts(&self, at: &Path, payload: PutPayload, options: PutOptions) -> Result<PutResult> {
-        self.disk.put_opts(at, payload, options).await
+        self.tap.putting().await;
+        let put = self.disk.put_opts(at, payload, options).await;
+        self.tap.put().await;
+        put
     }
 
     async fn put_multipart_opts(
