@@ -231,5 +231,21 @@ async fn look_at_catalog(job: &Job) -> Finding {
              table show`)",
         );
     }
-    Finding::good("catalog", format!("{name} is there, with the DDL's columns"))
+    match read_partitions(job).await {
+        Ok(()) => Finding::good(
+            "catalog",
+            format!("{name} is there, with the DDL's columns, and its partitions can be read"),
+        ),
+        Err(e) => Finding::failed("catalog", &e),
+    }
+}
+
+/// Asks for partitions as a job does, in both of its ways. Whether it may register them no question shows: Glue knows no
+/// trial of a call.
+async fn read_partitions(job: &Job) -> Result<()> {
+    let Ddl { name, partitioned_by, .. } = &job.ddl;
+    job.catalog.has_partitions(name).await?;
+    let null = vec!["__HIVE_DEFAULT_PARTITION__".to_owned(); partitioned_by.len()];
+    job.catalog.find_partitions(name, &[null]).await?;
+    Ok(())
 }

@@ -28,6 +28,7 @@ def test_a_cloud_where_all_is_well_is_told_so(check, cloud_table, glue):
     assert {what: line[:4] for what, line in found.items() if what != "records"} == dict.fromkeys(
         ["topic", "group", "store", "expiry", "clock", "catalog", "athena"], "good")
     assert "results go to s3://somewhere/results/; a query that scans more than 10.00 GiB is ended" in found["athena"]
+    assert "its partitions can be read" in found["catalog"]
 
 
 def test_a_rule_that_removes_files_of_the_table_is_found(check, cloud_table, glue):
