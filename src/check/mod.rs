@@ -124,6 +124,12 @@ fn look_at_kafka(
             Err(e) => findings.push(Finding::failed("records", &e)),
         }
     }
+    // Its offsets may be read by DESCRIBE alone. A broker that does not answer this keeps no job from its start.
+    let is_reached = findings.iter().any(|finding| finding.what == "group" && finding.fix.is_none());
+    if is_reached && matches!(reader.may_join(group), Ok(Some(false))) {
+        let fix = "the ACL of the group must allow READ";
+        findings.push(Finding::bad("group", format!("{group} may not be joined by this user"), fix));
+    }
     (findings, sets)
 }
 
