@@ -1,13 +1,15 @@
 //! Everything that a job needs, looked at before it starts: a line each, good or bad, with what to do.
 //!
 //! ```text
-//! topics ─▶ group ─▶ the newest records, decoded ─▶ store ─▶ catalog ─▶ what a day of it would come to
+//! topics ─▶ group ─▶ the newest records, decoded ─▶ store ─▶ catalog ─▶ Athena ─▶ what a day of it would come to
 //! ```
 //!
 //! Nothing of a job is done: no group is joined, no offset committed, no row written. The store gets what a job's start gives it
 //! too, one small object under `_ticklake/` that asks whether objects are overwritten.
 
+mod athena;
 mod estimate;
+mod store;
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -18,12 +20,13 @@ use crate::error::{Result, chain};
 use crate::ingest::Job;
 use crate::ingest::trial::{Outcome, Tally};
 use crate::kafka::{Connection, Reader, ReaderTopic, RecordSet, TopicPartition};
+use crate::query::AthenaEngine;
 use crate::table::{Ddl, Spec};
 
 /// What was found about one thing.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Finding {
-    /// What was looked at: `topic`, `group`, `records`, `store`, `catalog`, `estimate`.
+    /// What was looked at: `topic`, `group`, `records`, `store`, `expiry`, `clock`, `catalog`, `athena`, `estimate`.
     pub what: &'static str,
     pub verdict: Verdict,
     pub said: String,
@@ -62,8 +65,8 @@ impl Finding {
 }
 
 /// Looks at all that a job needs, and decodes `sample` of each topic's newest records; what one thing lacks does not keep it
-/// from the next. An error only if the DDL is none.
-pub async fn check(job: &Job, sample: usize) -> Result<Vec<Finding>> {
+/// from the next. An error only if the DDL is none. `athena` is looked at where there is one: a job runs without it.
+pub async fn check(job: &Job, athena: Option<&AthenaEngine>, sample: usize) -> Result<Vec<Finding>> {
     Spec::from_ddl(&job.ddl)?;
     let mut findings = Vec::new();
     let (connection, group, topics) = (job.connection.clone(), job.group.clone(), job.topics.clone());
@@ -78,8 +81,11 @@ pub async fn check(job: &Job, sample: usize) -> Result<Vec<Finding>> {
     if findings.iter().any(|finding| finding.what == "topic" && finding.verdict == Verdict::Good) {
         findings.extend(decode(&job.ddl, &sets, &mut estimate)?);
     }
-    findings.push(look_at_store(job).await);
+    findings.extend(store::look(job).await);
     findings.push(look_at_catalog(job).await);
+    if let Some(athena) = athena {
+        findings.push(athena::look(athena).await);
+    }
     findings.extend(estimate.finding(&job.limits));
     Ok(findings)
 }
@@ -117,6 +123,12 @@ fn look_at_kafka(
             Ok(newest) => sets.extend(newest),
             Err(e) => findings.push(Finding::failed("records", &e)),
         }
+    }
+    // Its offsets may be read by DESCRIBE alone. A broker that does not answer this keeps no job from its start.
+    let is_reached = findings.iter().any(|finding| finding.what == "group" && finding.fix.is_none());
+    if is_reached && matches!(reader.may_join(group), Ok(Some(false))) {
+        let fix = "the ACL of the group must allow READ";
+        findings.push(Finding::bad("group", format!("{group} may not be joined by this user"), fix));
     }
     (findings, sets)
 }
@@ -198,38 +210,6 @@ fn decode(ddl: &Ddl, sets: &[RecordSet], estimate: &mut Estimate) -> Result<Vec<
     }])
 }
 
-async fn look_at_store(job: &Job) -> Finding {
-    let Some(location) = job.location.as_ref().or(job.ddl.location.as_ref()) else {
-        let fix = "give --location DIR|s3://…, set ingest.location, or add LOCATION to the DDL";
-        return Finding::bad("store", "the table has no location", fix);
-    };
-    let looked = async {
-        let folder = job.stores.open(location).await?;
-        let notes = folder.folder("_ticklake")?;
-        let keeps = notes.keeps_creates("probe").await?;
-        let reads = notes.read("probe").await?.is_some();
-        let listed = folder.look().await?;
-        Ok::<_, crate::Error>((folder.location().to_owned(), keeps, reads, listed.folders.len()))
-    };
-    match looked.await {
-        Err(e) => Finding::failed("store", &e),
-        Ok((at, false, ..)) => Finding::bad(
-            "store",
-            format!("{at} overwrites objects that were to be created only"),
-            "use a store that knows If-None-Match: AWS S3, or a newer version of this one",
-        ),
-        Ok((at, _, false, _)) => Finding::bad(
-            "store",
-            format!("{at}: what was written there is not there"),
-            "look at the rules of its lifecycle, and at who else removes objects",
-        ),
-        Ok((at, true, true, folders)) => Finding::good(
-            "store",
-            format!("{at} can be written, read and listed, and keeps what is there ({folders} folders)"),
-        ),
-    }
-}
-
 async fn look_at_catalog(job: &Job) -> Finding {
     let name = &job.ddl.name;
     let there = match job.catalog.table(name).await {
@@ -249,13 +229,29 @@ async fn look_at_catalog(job: &Job) -> Finding {
     let mut said = Vec::new();
     said.extend((!more.is_empty()).then(|| format!("the DDL alone has {more}")));
     said.extend((!less.is_empty()).then(|| format!("the catalog alone has {less}")));
-    match said.is_empty() {
-        true => Finding::good("catalog", format!("{name} is there, with the DDL's columns")),
-        false => Finding::bad(
+    if !said.is_empty() {
+        return Finding::bad(
             "catalog",
             format!("{name} is there with other columns: {}", said.join("; ")),
             "stop the job's other processes, drop the table (its files stay) and start again; or use its own DDL (`ticklake \
              table show`)",
-        ),
+        );
     }
+    match read_partitions(job).await {
+        Ok(()) => Finding::good(
+            "catalog",
+            format!("{name} is there, with the DDL's columns, and its partitions can be read"),
+        ),
+        Err(e) => Finding::failed("catalog", &e),
+    }
+}
+
+/// Asks for partitions as a job does, in both of its ways. Whether it may register them no question shows: Glue knows no
+/// trial of a call.
+async fn read_partitions(job: &Job) -> Result<()> {
+    let Ddl { name, partitioned_by, .. } = &job.ddl;
+    job.catalog.has_partitions(name).await?;
+    let null = vec!["__HIVE_DEFAULT_PARTITION__".to_owned(); partitioned_by.len()];
+    job.catalog.find_partitions(name, &[null]).await?;
+    Ok(())
 }

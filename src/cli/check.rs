@@ -7,9 +7,11 @@ use clap::Args;
 use super::ingest::{self, JobArgs};
 use super::terminal::{Stdout, unwritable};
 use super::{block_on, signals};
+use crate::aws::Aws;
 use crate::check::{Finding, Verdict, check};
-use crate::config::{Flag, Settings};
+use crate::config::{CatalogAt, Flag, Settings};
 use crate::error::{Error, Kind, Result};
+use crate::query::AthenaEngine;
 
 #[derive(Debug, Args)]
 pub struct CheckArgs {
@@ -33,7 +35,8 @@ pub fn run(args: &CheckArgs, settings: &Settings) -> Result<()> {
     block_on(async {
         signals::end_at_first()?;
         let job = ingest::job(settings, false).await?;
-        let findings = check(&job, args.sample as usize).await?;
+        let athena = athena(settings).await?;
+        let findings = check(&job, athena.as_ref(), args.sample as usize).await?;
         let mut out = Stdout::buffered();
         match args.json {
             true => out.json(&findings),
@@ -46,6 +49,17 @@ pub fn run(args: &CheckArgs, settings: &Settings) -> Result<()> {
             bad => Err(Error::new(Kind::Protocol, "the job cannot run as it is").with("not good", bad)),
         }
     })
+}
+
+/// Athena sees the tables that are in Glue, and no other.
+async fn athena(settings: &Settings) -> Result<Option<AthenaEngine>> {
+    match settings.catalog {
+        CatalogAt::Sqlite(_) => Ok(None),
+        CatalogAt::Glue => {
+            let aws = Aws::new(settings.aws.options());
+            Ok(Some(AthenaEngine::open(settings.athena.options(), &aws).await?))
+        }
+    }
 }
 
 fn print(Finding { what, verdict, said, fix }: &Finding, out: &mut Stdout) -> std::io::Result<()> {

@@ -83,7 +83,7 @@ enum Command {
     Demo(demo::DemoArgs),
     /// Send JSON ticks to a topic, from a file or simulated
     Produce(produce::ProduceArgs),
-    /// Look at everything that a job needs before it starts: topic, records, store, catalog, what a day of it costs
+    /// Look at everything that a job needs before it starts: topic, records, store, catalog, Athena, what a day of it costs
     Check(Box<check::CheckArgs>),
     /// Write a topic's records into a table: the main job
     Ingest(ingest::IngestArgs),

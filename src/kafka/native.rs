@@ -77,6 +77,58 @@ pub(super) fn topic_id<C: ClientContext>(
     }
 }
 
+/// Whether a group may be joined, which is its READ; `None` from a broker that does not tell (before Kafka 2.3, and the
+/// in-process cluster). Waits for the answer of the group's coordinator.
+pub(super) fn may_join<C: ClientContext>(
+    client: &Client<C>,
+    group: &str,
+    limit: Duration,
+) -> Result<Option<bool>, KafkaError> {
+    let name = CString::new(group)?;
+    let limit_ms = c_int::try_from(limit.as_millis()).unwrap_or(c_int::MAX);
+    // SAFETY: the client outlives every call here. The name and the list of one outlive DescribeConsumerGroups, which copies
+    // them and the options, and answers into the queue.
+    let event = unsafe {
+        let rk = client.native_ptr();
+        let queue = Owned(c::rd_kafka_queue_new(rk), c::rd_kafka_queue_destroy);
+        let options = Owned(
+            c::rd_kafka_AdminOptions_new(rk, RDKafkaAdminOp::RD_KAFKA_ADMIN_OP_DESCRIBECONSUMERGROUPS),
+            c::rd_kafka_AdminOptions_destroy,
+        );
+        checked(c::rd_kafka_AdminOptions_set_request_timeout(options.0, limit_ms, ptr::null_mut(), 0))?;
+        let refused = Owned(
+            c::rd_kafka_AdminOptions_set_include_authorized_operations(options.0, 1),
+            c::rd_kafka_error_destroy,
+        );
+        checked(c::rd_kafka_error_code(refused.0))?;
+        c::rd_kafka_DescribeConsumerGroups(rk, [name.as_ptr()].as_mut_ptr(), 1, options.0, queue.0);
+        Owned(c::rd_kafka_queue_poll(queue.0, limit_ms), c::rd_kafka_event_destroy)
+    };
+    if event.0.is_null() {
+        return Err(KafkaError::AdminOp(RDKafkaErrorCode::OperationTimedOut));
+    }
+    // SAFETY: the event is there until the end, and what is read of it is its own: of `count` operations, those that
+    // librdkafka has names for.
+    unsafe {
+        checked(c::rd_kafka_event_error(event.0))?;
+        let mut count = 0;
+        let found = c::rd_kafka_DescribeConsumerGroups_result_groups(
+            c::rd_kafka_event_DescribeConsumerGroups_result(event.0),
+            &raw mut count,
+        );
+        if found.is_null() || count == 0 {
+            return Ok(None);
+        }
+        checked(c::rd_kafka_error_code(c::rd_kafka_ConsumerGroupDescription_error(*found)))?;
+        let allowed = c::rd_kafka_ConsumerGroupDescription_authorized_operations(*found, &raw mut count);
+        if allowed.is_null() {
+            return Ok(None);
+        }
+        let allowed = std::slice::from_raw_parts(allowed, count);
+        Ok(Some(allowed.contains(&c::rd_kafka_AclOperation_t::RD_KAFKA_ACL_OPERATION_READ)))
+    }
+}
+
 /// Asks for a commit, and has the answer come by `poll`, as the context's `commit_callback`. rdkafka's own asynchronous
 /// commit gives no queue for the answer, and nobody hears whether it went through.
 pub(super) fn commit<C: ClientContext>(

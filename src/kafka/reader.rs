@@ -17,7 +17,7 @@ use tokio::time::Instant;
 use super::asking::{ANSWER, LOOK, POLL, READING, cluster_id, committed, topic_id, watermarks};
 use super::client::{Connection, failed};
 use super::hearing::Hearing;
-use super::native::{Intake, Message, hold_back};
+use super::native::{self, Intake, Message, hold_back};
 use super::records::{RecordSet, TopicPartition};
 use crate::error::{Error, Kind, Result};
 
@@ -94,6 +94,13 @@ impl Reader {
         self.log_in()?;
         let committed = committed(&self.consumer, sources)?;
         Ok(committed.into_iter().map(|commit| (commit.source, (commit.offset, commit.metadata))).collect())
+    }
+
+    /// Whether this user may join a group; `None` from a broker that does not tell.
+    pub fn may_join(&self, group: &str) -> Result<Option<bool>> {
+        self.log_in()?;
+        native::may_join(self.consumer.client(), group, ANSWER)
+            .map_err(|e| failed("cannot ask for the rights on a group", e).with("group", group))
     }
 
     /// The offsets at which a source begins and ends now.

@@ -5,6 +5,7 @@
 //! The query runs at AWS and goes on when this process ends: `cancel` stops it there.
 
 mod rows;
+mod workgroup;
 
 use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -20,6 +21,7 @@ use futures::{StreamExt, TryStreamExt};
 use tokio::time::Instant;
 
 use self::rows::Rows;
+pub use self::workgroup::{Results, Workgroup};
 use super::price::dollars;
 use super::{Answer, Engine, Scanned};
 use crate::aws::{self, Aws, CallError};

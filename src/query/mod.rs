@@ -22,7 +22,7 @@ use arrow::record_batch::RecordBatch;
 use async_trait::async_trait;
 use futures::stream::BoxStream;
 
-pub use athena::{AthenaEngine, AthenaOptions};
+pub use athena::{AthenaEngine, AthenaOptions, Results, Workgroup};
 pub use estimate::{Estimate, Extent, Reads};
 pub use explain::plan;
 pub use local::{Limits, LocalEngine};

@@ -5,6 +5,7 @@
 //! or unescaped between the catalog and the store, since engines take them so (RIG, "Location is taken literally").
 
 mod credentials;
+mod lifecycle;
 mod local;
 mod pages;
 mod s3;
@@ -20,6 +21,7 @@ use object_store::memory::InMemory;
 use object_store::path::Path;
 use object_store::{GetOptions, GetRange, ObjectStore, ObjectStoreExt, PutMode, PutOptions};
 
+pub use lifecycle::{Expiry, Told};
 pub use local::Durability;
 use local::LocalStore;
 use s3::S3Store;
@@ -60,6 +62,8 @@ pub struct Folder {
     store: Arc<dyn ObjectStore>,
     /// The store once more, where it is the local disk.
     disk: Option<Arc<LocalStore>>,
+    /// And where it is S3.
+    bucket: Option<Arc<S3Store>>,
     path: Path,
     location: String,
 }
@@ -116,6 +120,7 @@ impl Stores {
     /// working directory. Nothing is created or asked for yet; for the first bucket AWS's region is looked up.
     pub async fn open(&self, location: &str) -> Result<Folder> {
         let wrong = |message: &str| Error::usage(message).with("location", without_login(location));
+        let mut opened = None;
         let (store, root, path): (Arc<dyn ObjectStore>, _, _) = match location.split_once("://") {
             Some(("memory", path)) => (self.memory.clone(), "memory://".to_owned(), path.to_owned()),
             Some(("file", path)) if path.starts_with('/') => {
@@ -131,7 +136,9 @@ impl Stores {
                 if bucket.is_empty() {
                     return Err(wrong("the location names no bucket: write s3://BUCKET/FOLDER/"));
                 }
-                (self.s3.open(bucket).await?, format!("s3://{bucket}"), path.to_owned())
+                let bucket_store = self.s3.open(bucket).await?;
+                opened = Some(bucket_store.clone());
+                (bucket_store, format!("s3://{bucket}"), path.to_owned())
             }
             Some((scheme, path)) if self.others.contains_key(scheme) => {
                 (self.others[scheme].clone(), format!("{scheme}://"), path.to_owned())
@@ -153,7 +160,7 @@ impl Stores {
             Path::parse(path.trim_matches('/')).map_err(|e| wrong("the location is no path").because(e))?;
         let below = if path.as_ref().is_empty() { "" } else { "/" };
         let disk = (root == "file://").then(|| self.local.clone());
-        Ok(Folder { store, disk, location: format!("{root}/{path}{below}"), path })
+        Ok(Folder { store, disk, bucket: opened, location: format!("{root}/{path}{below}"), path })
     }
 }
 
@@ -195,7 +202,7 @@ impl Folder {
             .ok_or_else(|| Error::usage("a location is SCHEME:///PATH/").with("location", location))?;
         let path = Path::parse(path.trim_matches('/'))
             .map_err(|e| Error::usage("the location is no path").with("location", location).because(e))?;
-        Ok(Self { store, disk: None, path, location: location.to_owned() })
+        Ok(Self { store, disk: None, bucket: None, path, location: location.to_owned() })
     }
 
     /// As the catalog keeps it, with a slash at the end.
@@ -217,6 +224,7 @@ impl Folder {
         Ok(Self {
             store: self.store.clone(),
             disk: self.disk.clone(),
+            bucket: self.bucket.clone(),
             path: self.child(relative)?,
             location: format!("{}{relative}/", self.location),
         })
@@ -321,6 +329,22 @@ impl Folder {
     pub async fn settle(&self) -> Result<()> {
         let Some(disk) = &self.disk else { return Ok(()) };
         disk.settle(&self.path).await.map_err(|e| self.failed(Ask::Sync, "", e))
+    }
+
+    /// What the folder's bucket tells of itself, by one request; `None` where it is in none.
+    pub async fn ask_bucket(&self) -> Option<Told> {
+        match &self.bucket {
+            Some(bucket) => Some(bucket.ask().await),
+            None => None,
+        }
+    }
+
+    /// Whether a rule of the bucket may remove what is below the folder.
+    pub fn is_expired_by(&self, rule: &Expiry) -> bool {
+        match self.path.as_ref() {
+            "" => true,
+            path => rule.is_of(&format!("{path}/")),
+        }
     }
 
     /// Every object below the folder, hidden ones left out, by relative path, in no order.

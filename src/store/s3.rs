@@ -23,6 +23,7 @@ use object_store::{
 };
 
 use super::credentials::Chain;
+use super::lifecycle::{Asking, Told};
 use super::pages::NoPages;
 use crate::aws::{self, Aws};
 use crate::error::{self, Kind};
@@ -77,6 +78,7 @@ pub(super) struct S3Store {
     bucket: String,
     reads: AmazonS3,
     creates: AmazonS3,
+    asking: Asking,
     attributes: Attributes,
 }
 
@@ -94,7 +96,15 @@ impl S3Store {
         let region = aws.region().await?;
         let chain = aws::provider_of(aws.config().await?)?;
         let credentials: AwsCredentialProvider = Arc::new(Chain::new(chain));
-        let Address { endpoint, style } = Address::of(bucket, &region, options, aws).await?;
+        let address = Address::of(bucket, &region, options, aws).await?;
+        let url = address.url(bucket, &region);
+        let Address { endpoint, style } = address;
+        let wrong = |e: Error| {
+            error::Error::usage("the bucket cannot be opened with these settings")
+                .with("bucket", bucket)
+                .because(e)
+        };
+        let asking = Asking::new(url, region.clone(), credentials.clone()).map_err(wrong)?;
         let mut builder = AmazonS3Builder::new()
             .with_bucket_name(bucket)
             .with_region(region)
@@ -110,11 +120,7 @@ impl S3Store {
         let client = |retries: RetryConfig, timeout: Duration| {
             // What is allowed is what the user wrote as the endpoint.
             let options = ClientOptions::new().with_timeout(timeout).with_allow_http(true);
-            builder.clone().with_retry(retries).with_client_options(options).build().map_err(|e| {
-                error::Error::usage("the bucket cannot be opened with these settings")
-                    .with("bucket", bucket)
-                    .because(e)
-            })
+            builder.clone().with_retry(retries).with_client_options(options).build().map_err(wrong)
         };
         let once = RetryConfig { max_retries: 0, ..RetryConfig::default() };
         let some = RetryConfig {
@@ -130,8 +136,14 @@ impl S3Store {
             bucket: bucket.to_owned(),
             reads: client(some, READ_TIMEOUT.min(options.timeout))?,
             creates: client(once, options.timeout)?,
+            asking,
             attributes,
         })
+    }
+
+    /// What the bucket tells of itself.
+    pub(super) async fn ask(&self) -> Told {
+        self.asking.ask().await
     }
 }
 
@@ -190,6 +202,16 @@ impl Address {
             _ => endpoint,
         };
         Ok(Self { endpoint, style })
+    }
+
+    /// Of the bucket, as object_store makes it.
+    fn url(&self, bucket: &str, region: &str) -> String {
+        match (&self.endpoint, self.style) {
+            (Some(endpoint), Addressing::Virtual) => endpoint.clone(),
+            (Some(endpoint), _) => format!("{endpoint}/{bucket}"),
+            (None, Addressing::Virtual) => format!("https://{bucket}.s3.{region}.amazonaws.com"),
+            (None, _) => format!("https://s3.{region}.amazonaws.com/{bucket}"),
+        }
     }
 }
 

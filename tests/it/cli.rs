@@ -1,6 +1,7 @@
 //! The command line, by running the program: what it prints where, and what it ends with.
 
 mod alter;
+mod check;
 
 use std::fs;
 use std::io::{BufRead, BufReader, Read};

@@ -17,7 +17,7 @@ const ROOMS: [(&str, &[&str]); 17] = [
     ("ingest", &["table", "kafka", "store", "catalog"]),
     ("verify", &["table", "kafka", "store", "catalog", "ingest"]),
     ("infer", &["table", "kafka", "ingest"]),
-    ("check", &["table", "kafka", "store", "catalog", "ingest"]),
+    ("check", &["table", "kafka", "store", "catalog", "ingest", "query"]),
     ("metrics", &["ingest"]),
     ("produce", &["table", "kafka"]),
     ("query", &["aws", "table", "store", "catalog"]),

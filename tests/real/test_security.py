@@ -128,6 +128,25 @@ def test_what_an_acl_forbids_is_said_within_seconds(secure, table):
         assert hidden in error and "ACL" in error, error
 
 
+def test_a_check_names_the_rights_that_lack(secure, table):
+    topic, _ = filled(secure, "secure-check")
+    group = table.group
+
+    def check(code):
+        lines = table.program.must(
+            "check", *table.ingest(topic)[1:], *secure.properties(), code=code).stdout.splitlines()
+        return [line for line in lines if line.startswith("BAD")]
+
+    assert check(0) == []
+    secure.allow(ResourceType.GROUP, group, AclOperation.DESCRIBE)
+    assert check(1) == [f"BAD   group     {group} may not be joined by this user"]
+    secure.allow(ResourceType.GROUP, group, AclOperation.READ)
+    assert check(0) == []
+    secure.allow(ResourceType.TOPIC, topic, AclOperation.DESCRIBE)
+    [said] = check(1)
+    assert said.startswith("BAD   records ") and "Topic authorization failed" in said and "READ" in said, said
+
+
 def test_rights_that_are_taken_away_end_a_job_with_a_word(secure, table):
     topic, _ = filled(secure, "secure-taken")
     daemon = table.start("daemon", topic, "--flush-age", "200ms", *secure.properties())
