@@ -19,8 +19,10 @@ use aws_sdk_glue::operation::batch_create_partition::BatchCreatePartitionError;
 use aws_sdk_glue::operation::create_database::CreateDatabaseError;
 use aws_sdk_glue::operation::create_table::CreateTableError;
 use aws_sdk_glue::operation::delete_table::DeleteTableError;
-use aws_sdk_glue::operation::update_table::UpdateTableError;
-use aws_sdk_glue::types::{DatabaseInput, ErrorDetail, PartitionInput, PartitionValueList, TableInput};
+use aws_sdk_glue::types::{
+    BatchUpdatePartitionRequestEntry, DatabaseInput, ErrorDetail, PartitionInput, PartitionValueList,
+    TableInput,
+};
 use aws_smithy_runtime_api::client::interceptors::context::Error as TypeErasedError;
 use futures::{StreamExt, TryStreamExt};
 
@@ -183,6 +185,32 @@ impl GlueCatalog {
         }
     }
 
+    /// One that was dropped meanwhile needs nothing any more.
+    async fn update_batch(
+        &self,
+        name: &TableName,
+        entries: Vec<BatchUpdatePartitionRequestEntry>,
+    ) -> Result<u64> {
+        let count = entries.len() as u64;
+        let asked = on_table!(self, batch_update_partition, name).set_entries(Some(entries)).send().await;
+        let answer = asked.map_err(|e| failed_on(name, "change partitions", e))?;
+        let mut gone = 0;
+        for error in answer.errors.unwrap_or_default() {
+            let detail = error.error_detail.unwrap_or_else(|| ErrorDetail::builder().build());
+            if detail.error_code() != Some(NOT_FOUND) {
+                return Err(Error::new(
+                    Kind::Catalog,
+                    "Glue did not change a partition: those before it have the table's columns, run this again for the rest",
+                )
+                .with("table", name)
+                .with("partition", format_args!("{:?}", error.partition_value_list.unwrap_or_default()))
+                .because(told(&detail)));
+            }
+            gone += 1;
+        }
+        Ok(count - gone)
+    }
+
     async fn create_batch(&self, name: &TableName, inputs: Vec<PartitionInput>) -> Result<Vec<Registered>> {
         let values: Vec<Vec<String>> =
             inputs.iter().map(|input| input.values.clone().unwrap_or_default()).collect();
@@ -308,6 +336,23 @@ impl Catalog for GlueCatalog {
         Err(failed_on(name, "change a table", e))
     }
 
+    /// Those that are there by now are asked for, page by page, and changed in hundreds.
+    async fn renew_partitions(&self, name: &TableName) -> Result<u64> {
+        let found = self.find(name).await?.ok_or_else(|| no_table(name))?;
+        let asked = on_table!(self, get_partitions, name).max_results(PAGE).into_paginator().send();
+        let pages =
+            asked.try_collect().await.map_err(|e| failed_on(name, "read the partitions of a table", e))?;
+        let partitions = pages.into_iter().flat_map(|page| page.partitions.unwrap_or_default());
+        let entries: Vec<BatchUpdatePartitionRequestEntry> = partitions
+            .filter_map(|partition| table::renewed(partition, &found))
+            .collect::<std::result::Result<_, _>>()
+            .map_err(|e| Error::new(Kind::Catalog, "no partition for Glue").with("table", name).because(e))?;
+        let batches: Vec<_> =
+            entries.chunks(BATCH).map(|batch| self.update_batch(name, batch.to_vec())).collect();
+        let renewed: Vec<u64> = futures::stream::iter(batches).buffered(BATCHES).try_collect().await?;
+        Ok(renewed.into_iter().sum())
+    }
+
     async fn drop_table(&self, name: &TableName) -> Result<bool> {
         // Of a view or a table of another format the catalog has what no file has.
         match self.find(name).await? {
@@ -431,8 +476,7 @@ impl ClassifyRetry for MeetsAnother {
         let met = met::<BatchCreatePartitionError>(error)
             || met::<CreateDatabaseError>(error)
             || met::<CreateTableError>(error)
-            || met::<DeleteTableError>(error)
-            || met::<UpdateTableError>(error);
+            || met::<DeleteTableError>(error);
         if met { RetryAction::transient_error() } else { RetryAction::NoActionIndicated }
     }
 

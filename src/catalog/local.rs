@@ -205,6 +205,10 @@ impl Catalog for LocalCatalog {
         .await
     }
 
+    async fn renew_partitions(&self, _: &TableName) -> Result<u64> {
+        Ok(0)
+    }
+
     async fn drop_table(&self, name: &TableName) -> Result<bool> {
         let name = name.clone();
         self.write("cannot drop a table", move |sql| {

@@ -103,6 +103,10 @@ pub trait Catalog: Debug + Send + Sync {
     /// wanted is `true`, whoever made it so.
     async fn alter_table(&self, was: &Ddl, to: &Ddl) -> Result<bool>;
 
+    /// Gives partitions the columns of their table where they were registered with other types, and tells how many got them:
+    /// engines read a partition by its own. Nothing to do where partitions have none.
+    async fn renew_partitions(&self, name: &TableName) -> Result<u64>;
+
     /// Forgets a table and its partitions, or a view that was made here; files stay. `false` where there was none.
     async fn drop_table(&self, name: &TableName) -> Result<bool>;
 

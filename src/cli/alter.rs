@@ -8,7 +8,7 @@ use clap::Args;
 
 use super::Lake;
 use super::table::{find, read_ddl};
-use super::terminal::{Stdout, unwritable};
+use super::terminal::{Stdout, counted, unwritable};
 use crate::config::{CatalogAt, Settings};
 use crate::error::{Error, Kind, Result};
 use crate::ingest::all_kept;
@@ -31,13 +31,23 @@ pub async fn alter(args: &AlterArgs, lake: &Lake, settings: &Settings) -> Result
     let Evolution { to, mut lines, widened } =
         evolve(&was, wanted, lake).await.map_err(|e| e.with("file", args.file.display()))?;
     if lines.is_empty() {
-        return Ok(format!("{} is what the DDL says: nothing changes\n", to.name));
+        // Partitions may still have to be: an earlier change was cut off, or a job registered some by the types of before.
+        let renewed = if args.dry_run { 0 } else { lake.catalog.renew_partitions(&to.name).await? };
+        return Ok(match renewed {
+            0 => format!("{} is what the DDL says: nothing changes\n", to.name),
+            _ => format!(
+                "{} is what the DDL says; {} had other types, and have its now\n",
+                to.name,
+                counted(renewed, "partition")
+            ),
+        });
     }
     if settings.catalog == CatalogAt::Glue
         && !widened.is_empty()
         && lake.catalog.has_partitions(&to.name).await?
     {
-        lines.push(stay_narrow(&to, &widened));
+        // A partition is read by its own types first: a wider file that comes late would make Athena and Trino fail.
+        lines.push("! each partition that Glue has gets the types too".to_owned());
     }
     let mut out = Stdout::buffered();
     lines
@@ -56,7 +66,11 @@ pub async fn alter(args: &AlterArgs, lake: &Lake, settings: &Settings) -> Result
         .with("table", &to.name)
         .with("catalog", &settings.catalog));
     }
-    Ok(format!("{} is changed\n", to.name))
+    let renewed = if widened.is_empty() { 0 } else { lake.catalog.renew_partitions(&to.name).await? };
+    Ok(match renewed {
+        0 => format!("{} is changed\n", to.name),
+        _ => format!("{} is changed, with {}\n", to.name, counted(renewed, "partition")),
+    })
 }
 
 async fn evolve(was: &Ddl, mut wanted: Ddl, lake: &Lake) -> Result<Evolution> {
@@ -69,17 +83,4 @@ async fn evolve(was: &Ddl, mut wanted: Ddl, lake: &Lake) -> Result<Evolution> {
         None => Vec::new(),
     };
     Evolution::new(was, &wanted, &kept)
-}
-
-/// Seen in Trino 476, which Athena is made of: a partition is read by the types that it was registered with, and only then
-/// as the table has them.
-fn stay_narrow(to: &Ddl, widened: &[String]) -> String {
-    let columns: Vec<String> = widened.iter().map(|name| format!("`{name}`")).collect();
-    format!(
-        "! the partitions in Glue keep the types they were registered with: files that are there read as before, but one that \
-         comes later into such a partition, with wider values of {}, makes Athena and Trino fail. Where late rows may come, run \
-         `ticklake table drop {}` (the files stay) before the job is started again: it then registers all of them anew",
-        columns.join(", "),
-        to.name
-    )
 }

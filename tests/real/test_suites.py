@@ -17,7 +17,7 @@ def test_the_store_suite_on_s3(s3, glue):
 
 def test_the_catalog_suite_on_glue(s3, glue):
     with strict_glue(glue.endpoint) as strict:
-        assert passed("catalog::glue", s3, strict) == 11
+        assert passed("catalog::glue", s3, strict) == 12
         assert strict.seen["BatchCreatePartition"] > 25, "without a server its tests do nothing"
         assert strict.seen["other version"] >= 1 and strict.seen["archived"] == 0
         assert strict.seen["refused"] == 0

@@ -2,8 +2,10 @@
 
 use std::collections::HashMap;
 
+use aws_sdk_glue::error::BuildError;
 use aws_sdk_glue::types::{
-    Column as GlueColumn, PartitionInput, SerDeInfo, StorageDescriptor, Table, TableInput,
+    BatchUpdatePartitionRequestEntry, Column as GlueColumn, PartitionInput, SerDeInfo, StorageDescriptor,
+    Table, TableInput,
 };
 
 use crate::catalog::{Partition, is_view};
@@ -240,6 +242,35 @@ pub(super) fn partition_input(partition: &Partition, table: &Table) -> Partition
         table.storage_descriptor.clone().unwrap_or_else(|| StorageDescriptor::builder().build());
     storage.location = Some(partition.location.clone());
     PartitionInput::builder().set_values(Some(partition.values.clone())).storage_descriptor(storage).build()
+}
+
+/// A partition with the columns of its table, as it is changed; `None` where none of its own has another type.
+pub(super) fn renewed(
+    partition: aws_sdk_glue::types::Partition,
+    table: &Table,
+) -> Option<std::result::Result<BatchUpdatePartitionRequestEntry, BuildError>> {
+    let columns = table.storage_descriptor()?.columns();
+    let mut storage = partition.storage_descriptor?;
+    // One that the partition has not, or the table has no more, is read as null or not at all.
+    let is_other = |theirs: &GlueColumn| {
+        columns.iter().any(|ours| ours.name == theirs.name && ours.r#type != theirs.r#type)
+    };
+    if !storage.columns().iter().any(is_other) {
+        return None;
+    }
+    storage.columns = Some(columns.to_vec());
+    let input = PartitionInput::builder()
+        .set_values(partition.values.clone())
+        .storage_descriptor(storage)
+        .set_parameters(partition.parameters)
+        .set_last_access_time(partition.last_access_time)
+        .set_last_analyzed_time(partition.last_analyzed_time)
+        .build();
+    let entry = BatchUpdatePartitionRequestEntry::builder()
+        .set_partition_value_list(partition.values)
+        .partition_input(input)
+        .build();
+    Some(entry)
 }
 
 /// A location with a slash at its end, which others leave out. Who may write the catalog must not choose files of this

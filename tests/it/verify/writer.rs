@@ -170,6 +170,10 @@ impl Catalog for Changing {
         self.catalog.alter_table(was, to).await
     }
 
+    async fn renew_partitions(&self, name: &TableName) -> Result<u64> {
+        self.catalog.renew_partitions(name).await
+    }
+
     async fn drop_table(&self, name: &TableName) -> Result<bool> {
         self.catalog.drop_table(name).await
     }
