@@ -54,49 +54,49 @@ class In(NamedTuple):
         return self.values == [None]
 
 
-def by_trino(lake: Lake, columns: list[str], condition: In | None = None) -> list[tuple]:
-    return lake.trino.query(f"SELECT {quoted(columns)} FROM {lake.table.name} {where(condition)}")
+def by_trino(lake: Lake, columns: list[str], *conditions: In) -> list[tuple]:
+    return lake.trino.query(f"SELECT {quoted(columns)} FROM {lake.table.name} {where(conditions)}")
 
 
-def by_ticklake(lake: Lake, columns: list[str], condition: In | None = None) -> list[tuple]:
+def by_ticklake(lake: Lake, columns: list[str], *conditions: In) -> list[tuple]:
     answer = lake.table.program.folder / "answer.parquet"
     lake.table.program.must("query", "--format", "parquet", "-o", answer,
-                            f"SELECT {quoted(columns)} FROM {lake.table.name} {where(condition)}")
+                            f"SELECT {quoted(columns)} FROM {lake.table.name} {where(conditions)}")
     rows = arrow_rows(pq.read_table(answer))
     answer.unlink()
     return rows
 
 
-def by_duckdb(lake: Lake, columns: list[str], condition: In | None = None) -> list[tuple]:
+def by_duckdb(lake: Lake, columns: list[str], *conditions: In) -> list[tuple]:
     files = str(lake.s3.folder_of(lake.path) / "date=*/symbol=*/*.parquet").replace("'", "''")
     with duckdb.connect() as connection:
         connection.execute("SET TimeZone = 'UTC'")
         return connection.execute(
             f"SELECT {quoted(columns)} FROM read_parquet('{files}', hive_partitioning = true, "
-            f"hive_types_autocast = false) {where(condition)}").fetchall()
+            f"hive_types_autocast = false) {where(conditions)}").fetchall()
 
 
-def by_polars(lake: Lake, columns: list[str], condition: In | None = None) -> list[tuple]:
+def by_polars(lake: Lake, columns: list[str], *conditions: In) -> list[tuple]:
     rows = pl.scan_parquet(
         f"s3://{lake.path}/date=*/symbol=*/*.parquet", hive_schema={"date": pl.String, "symbol": pl.String},
         storage_options={"aws_endpoint_url": lake.s3.endpoint, "aws_allow_http": "true", "aws_region": aws.REGION,
                          "aws_access_key_id": aws.ACCESS_KEY, "aws_secret_access_key": aws.SECRET_KEY})
-    if condition:
+    for condition in conditions:
         column = pl.col(condition.column)
         rows = rows.filter(column.is_null() if condition.is_null else column.is_in(instants(condition.values)))
     return rows.select(columns).collect().rows()
 
 
-def by_pyarrow(lake: Lake, columns: list[str], condition: In | None = None) -> list[tuple]:
+def by_pyarrow(lake: Lake, columns: list[str], *conditions: In) -> list[tuple]:
     dataset = ds.dataset(lake.path, format="parquet", partitioning=FOLDERS, filesystem=lake.arrow_s3())
-    return arrow_rows(dataset.to_table(columns, filter=arrow_condition(condition, dataset.schema)))
+    return arrow_rows(dataset.to_table(columns, filter=arrow_condition(conditions, dataset.schema)))
 
 
-def by_pandas(lake: Lake, columns: list[str], condition: In | None = None) -> list[tuple]:
-    filters = None
-    if condition:
-        column, values = condition
-        filters = pc.field(column).is_null() if condition.is_null else [(column, "in", instants(values))]
+def by_pandas(lake: Lake, columns: list[str], *conditions: In) -> list[tuple]:
+    filters = [(column, "in", instants(values)) for column, values in conditions] or None
+    if any(condition.is_null for condition in conditions):
+        [null] = conditions  # which that form cannot ask for
+        filters = pc.field(null.column).is_null()
     rows = pandas.read_parquet(lake.path, columns=columns, filters=filters, partitioning=FOLDERS,
                                dtype_backend="pyarrow", filesystem=lake.arrow_s3())
     return [tuple(None if value is pandas.NA else value for value in row)
@@ -113,13 +113,13 @@ def versions(lake: Lake) -> dict[str, str]:
     return {"trino": trino} | {name: version(name) for name in ENGINES if name not in ("trino", "ticklake")}
 
 
-def arrow_condition(condition: In | None, schema: pa.Schema) -> pc.Expression | None:
-    if condition is None:
-        return None
-    column, values = condition
-    if condition.is_null:
-        return pc.field(column).is_null()
-    return pc.field(column).isin(pa.array(instants(values), schema.field(column).type))
+def arrow_condition(conditions: tuple[In, ...], schema: pa.Schema) -> pc.Expression:
+    whole = pc.scalar(True)
+    for condition in conditions:
+        column, values = pc.field(condition.column), condition.values
+        of = schema.field(condition.column).type
+        whole = whole & (column.is_null() if condition.is_null else column.isin(pa.array(instants(values), of)))
+    return whole
 
 
 def arrow_rows(table: pa.Table) -> list[tuple]:
@@ -130,11 +130,10 @@ def quoted(columns: list[str]) -> str:
     return ", ".join(f'"{name}"' for name in columns)
 
 
-def where(condition: In | None) -> str:
-    if condition is None:
-        return ""
-    column, values = condition
-    return f'WHERE "{column}" ' + ("IS NULL" if condition.is_null else f"IN ({', '.join(map(literal, values))})")
+def where(conditions: tuple[In, ...]) -> str:
+    parts = [f'"{condition.column}" IS NULL' if condition.is_null else
+             f'"{condition.column}" IN ({", ".join(map(literal, condition.values))})' for condition in conditions]
+    return f"WHERE {' AND '.join(parts)}" if parts else ""
 
 
 def literal(value) -> str:
