@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Runs the tests that need real parts: Apache Kafka in KRaft mode, versitygw for S3, moto for Glue, Trino for Athena, a
-# Python producer, DuckDB and pyarrow as readers.
+# Python producer, DuckDB, Polars, pandas and pyarrow as readers.
 # Does all the set-up in the ignored target folder, once; more arguments go to pytest (tests/real/run.sh -k rejected).
 #
 #   TICKLAKE_BIN      the binary to test; default: cargo builds it
@@ -36,7 +36,7 @@ python3 -c 'import ensurepip, sys, venv; sys.exit(sys.version_info < (3, 10))' 2
 if [[ ${#missing[@]} -gt 0 ]]; then
   {
     echo
-    echo "=== SKIPPED: the tests with a real Kafka broker, S3, Glue, Trino, DuckDB and pyarrow (tests/real) ==="
+    echo "=== SKIPPED: the tests with a real Kafka broker, S3, Glue, Trino and Python's readers (tests/real) ==="
     echo "    This machine has no:"
     printf '      %s\n' "${missing[@]}"
     echo "    Install that and run tests/real/run.sh again."

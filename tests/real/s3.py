@@ -3,6 +3,7 @@
 import json
 import shutil
 import subprocess
+from pathlib import Path
 
 import aws
 from server import Place, Server, free_ports, page
@@ -27,6 +28,10 @@ class S3(Server):
 
     def client(self):
         return aws.client("s3", self.endpoint)
+
+    def folder_of(self, path: str) -> Path:
+        """Where the objects of `BUCKET/PREFIX` lie as files, for who reads no S3."""
+        return self._buckets / path
 
     def make_bucket(self, name: str) -> str:
         self.client().create_bucket(Bucket=name)

@@ -1,0 +1,160 @@
+"""Reads a table on S3 and in Glue as each engine's own users do, by the line that the README gives them.
+
+Two know the catalog (Trino, `ticklake query`), the others the folders only. DuckDB is given the files by their paths,
+as its `s3://` is an extension that it fetches from the net. Rows are tuples in Python's own types, in no order.
+"""
+
+import datetime
+from decimal import Decimal
+from importlib.metadata import version
+from typing import NamedTuple
+
+import duckdb
+import pandas
+import polars as pl
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.dataset as ds
+import pyarrow.parquet as pq
+from pyarrow.fs import S3FileSystem
+
+import aws
+from program import CloudTable
+from s3 import S3
+from sql import Trino
+
+FOLDERS = ds.partitioning(pa.schema([("date", pa.string()), ("symbol", pa.string())]), flavor="hive")
+
+
+class Lake(NamedTuple):
+    """A table, and the servers where it is."""
+
+    table: CloudTable
+    s3: S3
+    trino: Trino
+
+    @property
+    def path(self) -> str:
+        """The location without its scheme."""
+        return self.table.location.removeprefix("s3://").rstrip("/")
+
+    def arrow_s3(self) -> S3FileSystem:
+        return S3FileSystem(access_key=aws.ACCESS_KEY, secret_key=aws.SECRET_KEY, region=aws.REGION,
+                            endpoint_override=self.s3.endpoint, force_virtual_addressing=False)
+
+
+class In(NamedTuple):
+    """The condition that a column has one of these values; a list of None alone asks for null."""
+
+    column: str
+    values: list
+
+    @property
+    def is_null(self) -> bool:
+        return self.values == [None]
+
+
+def by_trino(lake: Lake, columns: list[str], *conditions: In) -> list[tuple]:
+    return lake.trino.query(f"SELECT {quoted(columns)} FROM {lake.table.name} {where(conditions)}")
+
+
+def by_ticklake(lake: Lake, columns: list[str], *conditions: In) -> list[tuple]:
+    answer = lake.table.program.folder / "answer.parquet"
+    lake.table.program.must("query", "--format", "parquet", "-o", answer,
+                            f"SELECT {quoted(columns)} FROM {lake.table.name} {where(conditions)}")
+    rows = arrow_rows(pq.read_table(answer))
+    answer.unlink()
+    return rows
+
+
+def by_duckdb(lake: Lake, columns: list[str], *conditions: In) -> list[tuple]:
+    files = str(lake.s3.folder_of(lake.path) / "date=*/symbol=*/*.parquet").replace("'", "''")
+    with duckdb.connect() as connection:
+        connection.execute("SET TimeZone = 'UTC'")
+        return connection.execute(
+            f"SELECT {quoted(columns)} FROM read_parquet('{files}', hive_partitioning = true, "
+            f"hive_types_autocast = false) {where(conditions)}").fetchall()
+
+
+def by_polars(lake: Lake, columns: list[str], *conditions: In) -> list[tuple]:
+    rows = pl.scan_parquet(
+        f"s3://{lake.path}/date=*/symbol=*/*.parquet", hive_schema={"date": pl.String, "symbol": pl.String},
+        storage_options={"aws_endpoint_url": lake.s3.endpoint, "aws_allow_http": "true", "aws_region": aws.REGION,
+                         "aws_access_key_id": aws.ACCESS_KEY, "aws_secret_access_key": aws.SECRET_KEY})
+    for condition in conditions:
+        column = pl.col(condition.column)
+        rows = rows.filter(column.is_null() if condition.is_null else column.is_in(instants(condition.values)))
+    return rows.select(columns).collect().rows()
+
+
+def by_pyarrow(lake: Lake, columns: list[str], *conditions: In) -> list[tuple]:
+    dataset = ds.dataset(lake.path, format="parquet", partitioning=FOLDERS, filesystem=lake.arrow_s3())
+    return arrow_rows(dataset.to_table(columns, filter=arrow_condition(conditions, dataset.schema)))
+
+
+def by_pandas(lake: Lake, columns: list[str], *conditions: In) -> list[tuple]:
+    filters = [(column, "in", instants(values)) for column, values in conditions] or None
+    if any(condition.is_null for condition in conditions):
+        [null] = conditions  # which that form cannot ask for
+        filters = pc.field(null.column).is_null()
+    rows = pandas.read_parquet(lake.path, columns=columns, filters=filters, partitioning=FOLDERS,
+                               dtype_backend="pyarrow", filesystem=lake.arrow_s3())
+    return [tuple(None if value is pandas.NA else value for value in row)
+            for row in zip(*(rows[name].to_list() for name in columns))]
+
+
+ENGINES = {"trino": by_trino, "ticklake": by_ticklake, "duckdb": by_duckdb, "polars": by_polars, "pyarrow": by_pyarrow,
+           "pandas": by_pandas}
+
+
+def versions(lake: Lake) -> dict[str, str]:
+    """Of each engine that is not this repository's own."""
+    [[trino]] = lake.trino.query("SELECT version()")
+    return {"trino": trino} | {name: version(name) for name in ENGINES if name not in ("trino", "ticklake")}
+
+
+def arrow_condition(conditions: tuple[In, ...], schema: pa.Schema) -> pc.Expression:
+    whole = pc.scalar(True)
+    for condition in conditions:
+        column, values = pc.field(condition.column), condition.values
+        of = schema.field(condition.column).type
+        whole = whole & (column.is_null() if condition.is_null else column.isin(pa.array(instants(values), of)))
+    return whole
+
+
+def arrow_rows(table: pa.Table) -> list[tuple]:
+    return list(zip(*(column.to_pylist() for column in table.columns)))
+
+
+def quoted(columns: list[str]) -> str:
+    return ", ".join(f'"{name}"' for name in columns)
+
+
+def where(conditions: tuple[In, ...]) -> str:
+    parts = [f'"{condition.column}" IS NULL' if condition.is_null else
+             f'"{condition.column}" IN ({", ".join(map(literal, condition.values))})' for condition in conditions]
+    return f"WHERE {' AND '.join(parts)}" if parts else ""
+
+
+def literal(value) -> str:
+    """In words that three dialects of SQL share."""
+    text = "'" + str(value).replace("'", "''") + "'"
+    match value:
+        case bool() | int():
+            return str(value)
+        case Decimal():
+            return f"CAST('{value:f}' AS decimal(38, {-value.as_tuple().exponent}))"
+        case float():
+            return f"CAST({text} AS double)"
+        case datetime.datetime():
+            return f"CAST({text} AS timestamp)"
+        case datetime.date():
+            return f"CAST({text} AS date)"
+        case _:
+            return text
+
+
+def instants(values: list) -> list:
+    """Times without an offset are UTC's."""
+    return [value.replace(tzinfo=datetime.timezone.utc) if isinstance(value, datetime.datetime) else value
+            for value in values]
