@@ -11,7 +11,6 @@ from pathlib import Path
 import pytest
 
 import feed
-from conftest import SCHEMAS
 from engines import ENGINES, In, Lake, versions
 from every_type import DDL, HIGHEST, KEYS, LOWEST, NOON, NULLS, USUAL
 from program import CloudTable
@@ -26,9 +25,9 @@ SYMBOLS = [*feed.ODD_SYMBOLS, "0700", "a b", "a+b", "日経", None]
 # An engine that takes these for numbers shows 700.
 DIGITS = ["0700", "0005", "600519"]
 
-# What an engine does not read as it was sent: by engine and column, symbol or case, why and in which version.
 NO_FILE = "a path without files is an error"
 EVERY_FILE = "reads whatever is in a folder and is neither hidden nor empty"
+# What an engine does not read as it was sent: by engine and column, symbol or case, why and in which version.
 EXCEPTIONS = {
     ("trino", "A'B"): "its question to Glue does not escape a quote, 476",
     ("ticklake", "WHERE ts"): "DataFusion's timestamp without a precision is of nanoseconds: the years 1677 to 2262",
