@@ -30,7 +30,6 @@ pub(super) struct Feed {
     /// The offset that the replay goes up to.
     pub end: i64,
     folder: Folder,
-    replay: u32,
     from: i64,
     /// Still to be opened, the next one last.
     waiting: Vec<Link>,
@@ -46,7 +45,7 @@ struct Open {
     at: usize,
     rest: ParquetRecordBatchReader,
     path: String,
-    /// Of the ingest's links those that are left: the rest were taken by the replay before.
+    /// The offsets that are open.
     from: i64,
     to: i64,
 }
@@ -59,7 +58,6 @@ impl Feed {
             source: stretch.source(),
             end: stretch.to,
             folder: table.folder.clone(),
-            replay,
             from: stretch.from,
             waiting,
             next: BinaryHeap::new(),
@@ -89,8 +87,11 @@ impl Feed {
                 return Ok(());
             }
             let link = self.waiting.pop().expect("it was looked at");
-            let is_ingests = link.footer.chain.replay == 0 && self.replay > 0;
-            let (from, to) = if is_ingests { (self.from, self.end) } else { (0, i64::MAX) };
+            // All that the replay before rejected is open; of what the ingest did, what that replay has not taken.
+            let (from, to) = match link.footer.chain.replay {
+                0 => (self.from, self.end),
+                _ => (0, i64::MAX),
+            };
             let mut open = Open::read(&self.folder, link.path, from, to).await?;
             if let Some(offset) = open.seek()? {
                 let free = self.open.iter().position(Option::is_none);

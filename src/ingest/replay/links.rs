@@ -1,6 +1,6 @@
 //! Knows the links of a rejected table: whose each is, and from which offset on it has rows.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
 use futures::{StreamExt, TryStreamExt};
 use parquet::file::metadata::ParquetMetaData;
@@ -55,8 +55,7 @@ pub(super) async fn read_links(table: &Target) -> Result<Links> {
 impl Links {
     /// The sources of the ingest's links.
     pub fn of_ingest(&self) -> impl Iterator<Item = ChainSource> {
-        let chains: BTreeSet<&ChainSource> = self.0.keys().filter(|chain| chain.replay == 0).collect();
-        chains.into_iter().cloned()
+        self.0.keys().filter(|chain| chain.replay == 0).cloned()
     }
 
     /// The cluster and the topic's id that a source's links say.
