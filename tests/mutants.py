@@ -108,8 +108,8 @@ MUTANTS = [
         ("src/ingest/columns.rs", "usize::from(offset < from)", "usize::from(!M && offset < from)"),
     ]),
     ("foreign-offset-trusted", "an offset that somebody set by hand is taken for this table's", [
-        ("src/ingest/start.rs", "let Some(mark) = CommitMark::parse(metadata)\n",
-         "let Some(mark) = CommitMark::parse(metadata).or_else(|| M.then(|| ours.clone()))\n"),
+        ("src/ingest/start.rs", "let Some(mark) = ours.trusted(metadata)\n",
+         "let Some(mark) = ours.trusted(metadata)\n            .or_else(|| (M && CommitMark::parse(metadata).is_none()).then(|| ours.clone()))\n"),
     ]),
     ("takes-over-what-was-cut-off", "a new DDL goes on where a run under the old one was cut off", [
         ("src/ingest/takeover.rs", "for (source, from, spec) in &self.changed {\n                if ",

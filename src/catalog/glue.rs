@@ -19,6 +19,7 @@ use aws_sdk_glue::operation::batch_create_partition::BatchCreatePartitionError;
 use aws_sdk_glue::operation::create_database::CreateDatabaseError;
 use aws_sdk_glue::operation::create_table::CreateTableError;
 use aws_sdk_glue::operation::delete_table::DeleteTableError;
+use aws_sdk_glue::operation::update_table::UpdateTableError;
 use aws_sdk_glue::types::{
     BatchUpdatePartitionRequestEntry, DatabaseInput, ErrorDetail, PartitionInput, PartitionValueList,
     TableInput,
@@ -118,6 +119,26 @@ impl GlueCatalog {
             Err(e) if is(&e, THERE) => Ok(false),
             Err(e) => Err(failed("make a table", e).with("table", name)),
         }
+    }
+
+    /// Replaces all of a table or a view; only that of a version, where one is given.
+    async fn update(
+        &self,
+        name: &TableName,
+        input: TableInput,
+        version: Option<String>,
+    ) -> std::result::Result<(), SdkError<UpdateTableError>> {
+        let asked = self
+            .client
+            .update_table()
+            .set_catalog_id(self.catalog_id.clone())
+            .database_name(name.database())
+            .set_version_id(version)
+            // The version before would be kept, and count against the most that an account may have (FACTS 2.6, 2.7).
+            .skip_archive(true)
+            .table_input(input)
+            .send();
+        asked.await.map(|_| ())
     }
 
     async fn create_database(&self, name: &str) -> Result<()> {
@@ -265,15 +286,8 @@ impl Catalog for GlueCatalog {
                 if made { Ok(()) } else { Err(is_taken(name).retryable()) }
             }
             Some(found) if view::is_ours(&found) => {
-                let put = self
-                    .client
-                    .update_table()
-                    .set_catalog_id(self.catalog_id.clone())
-                    .database_name(name.database())
-                    .table_input(input)
-                    .skip_archive(true)
-                    .send();
-                put.await.map(|_| ()).map_err(|e| failed("change a view", e).with("view", name))
+                let put = self.update(name, input, None).await;
+                put.map_err(|e| failed("change a view", e).with("view", name))
             }
             Some(_) => Err(is_taken(name)),
         }
@@ -314,17 +328,7 @@ impl Catalog for GlueCatalog {
             return Ok(false);
         }
         let version = found.version_id.clone();
-        let asked = self
-            .client
-            .update_table()
-            .set_catalog_id(self.catalog_id.clone())
-            .database_name(name.database())
-            .set_version_id(version)
-            // The version before would be kept, and count against the most that an account may have (FACTS 2.6, 2.7).
-            .skip_archive(true)
-            .table_input(table::altered(found, &there, to)?)
-            .send()
-            .await;
+        let asked = self.update(name, table::altered(found, &there, to)?, version).await;
         let Err(e) = asked else { return Ok(true) };
         let now = self.table(name).await;
         if now.is_ok_and(|now| now.is_some_and(|now| now.says_the_same_as(to))) {

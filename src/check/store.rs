@@ -4,7 +4,7 @@ use chrono::TimeDelta;
 
 use super::Finding;
 use crate::error::{Result, chain};
-use crate::ingest::Job;
+use crate::ingest::{Job, rejected_location};
 use crate::store::{Expiry, Folder, Told};
 
 /// A clock that is set by the network is nearer than this.
@@ -31,8 +31,7 @@ pub(super) async fn look(job: &Job) -> Vec<Finding> {
     let Some(Told { expiries, clock_ahead }) = told else { return findings };
     // What keeps a job from the bucket keeps this from its rules, and is said already.
     if used.is_ok() {
-        let rejected =
-            job.stores.open(&format!("{}_rejected/", folder.location().trim_end_matches('/'))).await;
+        let rejected = job.stores.open(&rejected_location(&folder)).await;
         let folders: Vec<Folder> = [Ok(folder), rejected].into_iter().flatten().collect();
         findings.push(judge_expiries(&folders, &expiries));
     }

@@ -5,15 +5,15 @@ use std::sync::Arc;
 
 use arrow::array::{ArrayRef, Int64Array, RecordBatch, StringArray, TimestampMillisecondArray};
 use clap::Args;
-use futures::StreamExt;
 
 use super::Lake;
+use super::table::find;
 use super::terminal::{Stdout, unwritable};
 use crate::config::Settings;
 use crate::error::{Error, Kind, Result};
 use crate::query::{self, Answer, Format};
 use crate::table::{PartitionKey, TableName};
-use crate::verify::{Check, Dates, Holding, PATIENCE, files, inventory};
+use crate::verify::{Check, Dates, Holding, PATIENCE, files, inventory, registered};
 
 #[derive(Debug, Args)]
 pub struct PartitionsArgs {
@@ -41,30 +41,18 @@ pub struct FilesArgs {
 
 /// One line each: the path as Hive writes it, a tab, the location. With `stats` a table.
 pub async fn partitions(args: &PartitionsArgs, lake: &Lake, settings: &Settings) -> Result<()> {
-    let ddl = super::table::find(&args.name, &*lake.catalog, settings).await?;
+    let ddl = find(&args.name, &*lake.catalog, settings).await?;
     let columns: Vec<&str> = ddl.partitioned_by.iter().map(|column| column.name.as_str()).collect();
     let check = check(&args.name, &args.dates, lake);
-    let mut holdings = Vec::new();
-    match args.stats {
-        true => {
-            inventory(&check, |holding| {
-                holdings.push(holding);
-                Ok(())
-            })
-            .await?;
-        }
-        false => holdings = crate::verify::registered(&check).await?,
-    }
+    let holdings = match args.stats {
+        true => inventory(&check, &ddl).await?,
+        false => registered(&check, &ddl).await?,
+    };
     let mut out = Stdout::buffered();
     if args.stats || args.json {
         let batch = table(&columns, &holdings, args.stats)?;
-        let answer = Answer {
-            schema: batch.schema(),
-            batches: futures::stream::iter([Ok(batch)]).boxed(),
-            scanned: None,
-        };
         let format = if args.json { Format::JsonLines } else { Format::Table };
-        query::print(answer, format, &mut out).await?;
+        query::print(Answer::of(batch), format, &mut out).await?;
     } else {
         for Holding { values, location, .. } in holdings {
             let key = PartitionKey::new(&columns, values).map_err(|e| {
@@ -80,10 +68,11 @@ pub async fn partitions(args: &PartitionsArgs, lake: &Lake, settings: &Settings)
 }
 
 /// One line each.
-pub async fn list_files(args: &FilesArgs, lake: &Lake) -> Result<()> {
+pub async fn list_files(args: &FilesArgs, lake: &Lake, settings: &Settings) -> Result<()> {
+    let ddl = find(&args.name, &*lake.catalog, settings).await?;
     let mut out = Stdout::buffered();
     let check = check(&args.name, &args.dates, lake);
-    files(&check, |file| writeln!(out, "{}", file.at).map_err(unwritable)).await?;
+    files(&check, &ddl, |file| writeln!(out, "{}", file.at).map_err(unwritable)).await?;
     out.flush().map_err(unwritable)
 }
 

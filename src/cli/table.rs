@@ -100,7 +100,7 @@ fn in_catalog(command: &CatalogCommand, settings: &Settings) -> Result<()> {
                 String::new()
             }
             CatalogCommand::Files(args) => {
-                holdings::list_files(args, &lake).await?;
+                holdings::list_files(args, &lake, settings).await?;
                 String::new()
             }
             CatalogCommand::Alter(args) => alter(args, &lake, settings).await?,

@@ -4,6 +4,7 @@ use std::collections::HashMap;
 
 use parquet::errors::ParquetError;
 use parquet::file::metadata::{ParquetMetaData, ParquetMetaDataReader};
+use parquet::file::statistics::Statistics;
 
 use super::chain::{ChainSource, Footer};
 use crate::error::{Error, Kind, Result};
@@ -55,4 +56,16 @@ pub(crate) async fn read_metadata(folder: &Folder, name: &str, size: u64) -> Res
 pub(crate) fn key_values(metadata: &ParquetMetaData) -> HashMap<String, String> {
     let key_values = metadata.file_metadata().key_value_metadata().cloned().unwrap_or_default();
     key_values.into_iter().filter_map(|kv| Some((kv.key, kv.value?))).collect()
+}
+
+/// The least and the greatest value of a column of whole numbers, by row group; none of a group without statistics, and
+/// nothing at all of a file without the column.
+pub(crate) fn ranges(metadata: &ParquetMetaData, column: &str) -> Vec<Option<(i64, i64)>> {
+    let columns = metadata.file_metadata().schema_descr().columns();
+    let Some(at) = columns.iter().position(|leaf| leaf.path().string() == column) else { return Vec::new() };
+    let of_groups = metadata.row_groups().iter().map(|group| match group.column(at).statistics()? {
+        Statistics::Int64(of_group) => Some((*of_group.min_opt()?, *of_group.max_opt()?)),
+        _ => None,
+    });
+    of_groups.collect()
 }

@@ -62,7 +62,7 @@ pub(crate) use self::buffer::Side;
 pub(crate) use self::census::Census;
 use self::chain::check_topic;
 pub(crate) use self::chain::{ChainSource, Footer, parse_name};
-pub(crate) use self::footer::{key_values, read_metadata};
+pub(crate) use self::footer::{key_values, ranges, read_metadata};
 pub(crate) use self::origin::{GAPS, Gap, NOTES, Note, may_be_one_topic};
 use self::origin::{Origin, admit};
 use self::pipeline::{Pipeline, Plan};
@@ -78,7 +78,7 @@ pub(crate) use self::specs::{all_kept, kept};
 pub(crate) use self::start::CommitMark;
 use self::takeover::Takeover;
 use self::target::targets;
-pub(crate) use self::target::{Target, open_targets};
+pub(crate) use self::target::{Target, open_targets, rejected_location};
 use crate::catalog::Catalog;
 use crate::error::{self, Error, Kind, Result};
 use crate::kafka::source::{self, Headering};
@@ -309,19 +309,30 @@ async fn run_sharing(
         let Some(found) = find(&sources, &mut from_sources, &mut stop).await? else {
             return Ok(None); // stopped before it began
         };
-        let mut pipeline = tokio::select! {
+        let pipeline = tokio::select! {
             biased;
             begun = begin(&job, &spec, shared, targets, found, &sources, &mut from_sources) => begun?,
             _ = stop.wait_for(|stop| *stop) => return Ok(None),
         };
-        for source in &sources {
-            let _ = source.commands.send(SourceCommand::Join); // one that is gone says why by its last event
-        }
-        pipeline.run(&mut from_sources, &mut stop, &progress).await?;
-        Ok(Some(pipeline))
+        run_joined(pipeline, &sources, &mut from_sources, &mut stop, &progress).await.map(Some)
     };
     let ran = ran.await;
     conclude(ran, sources, from_sources, job.limits.drain_deadline, &progress).await
+}
+
+/// Has the sources join, and runs a pipeline to its end.
+async fn run_joined(
+    mut pipeline: Pipeline,
+    sources: &[Source],
+    from_sources: &mut FromSources,
+    stop: &mut watch::Receiver<bool>,
+    progress: &watch::Sender<Progress>,
+) -> Result<Pipeline> {
+    for source in sources {
+        let _ = source.commands.send(SourceCommand::Join); // one that is gone says why by its last event
+    }
+    pipeline.run(from_sources, stop, progress).await?;
+    Ok(pipeline)
 }
 
 /// Ends what ran, or was stopped before it began (`None`), or failed: its sources leave, and have committed what they can.
@@ -392,8 +403,7 @@ async fn begin(
         let mark = |source: &TopicPartition| origin.mark(&targets[0].name, &lake, source);
         let committed = group_offsets(&found, sources, from_sources).await?;
         let is_ours = |commit: &Commit| {
-            CommitMark::parse(&commit.metadata)
-                .is_some_and(|theirs| mark(&commit.source).trusts(&theirs) && theirs.spec == specs.hash())
+            mark(&commit.source).trusted(&commit.metadata).is_some_and(|theirs| theirs.spec == specs.hash())
         };
         // The others are past where this one has gone on after them.
         let is_past = committed.iter().any(is_ours);
@@ -437,7 +447,7 @@ async fn enter(job: &Job, spec: &str, targets: &[Arc<Target>; 2], meter: &Meter)
         let look = || target.look(&*job.catalog, &job.stores, finishing);
         seen.push(retried_at_start("look at the table in the catalog", look).await?);
     }
-    for (target, seen) in targets.iter().zip(seen) {
+    for (target, seen) in targets.iter().zip(&seen) {
         let enter = || target.enter(&*job.catalog, &job.stores, seen);
         let entered = retried_at_start("enter the table into the catalog", enter).await?;
         if !entered.partitions.is_empty() {

@@ -134,10 +134,7 @@ pub(super) async fn newest_epochs(table: &Folder) -> Result<HashMap<String, u32>
     let folder = table.folder(NOTES)?;
     let mut newest: HashMap<String, u32> = HashMap::new();
     for entry in folder.list().await? {
-        // One that cannot be read is its own epoch's to complain of.
-        let note =
-            folder.read(&entry.name).await?.and_then(|text| serde_json::from_slice::<Note>(&text).ok());
-        if let Some(Note { topic, epoch, .. }) = note {
+        if let Some(Note { topic, epoch, .. }) = read_note(&folder, &entry.name).await? {
             let of_topic = newest.entry(topic).or_default();
             *of_topic = epoch.max(*of_topic);
         }
@@ -155,8 +152,7 @@ async fn read_before(notes: &Folder, found: &Found, epoch: u32) -> Result<Option
         if !entry.name.starts_with(&of_topic) {
             continue;
         }
-        // One that cannot be read is its own epoch's to complain of.
-        let note = notes.read(&entry.name).await?.and_then(|text| serde_json::from_slice::<Note>(&text).ok());
+        let note = read_note(notes, &entry.name).await?;
         let is_it = |note: &Note| {
             let Note { topic, epoch: before, cluster, topic_id: theirs } = note;
             *before < epoch && *topic == found.topic && *cluster == found.cluster && theirs == topic_id
@@ -171,6 +167,11 @@ async fn read_before(notes: &Folder, found: &Found, epoch: u32) -> Result<Option
         );
     }
     Ok(before)
+}
+
+/// One that cannot be read is its own epoch's to complain of.
+async fn read_note(notes: &Folder, name: &str) -> Result<Option<Note>> {
+    Ok(notes.read(name).await?.and_then(|text| serde_json::from_slice(&text).ok()))
 }
 
 /// Whether two ids may be one topic's: where one is not known (empty), nothing speaks against it.

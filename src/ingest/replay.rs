@@ -35,9 +35,9 @@ use super::shared::Shared;
 use super::specs::{Specs, kept};
 use super::start::CommitMark;
 use super::target::{Target, targets};
-use super::{ChainSource, Job, Meter, Progress, conclude, enter, find};
+use super::{ChainSource, Job, Meter, Progress, conclude, enter, find, run_joined};
 use crate::error::{Error, Kind, Result};
-use crate::kafka::{FromSources, Reader, ReaderTopic, Source, SourceCommand, TopicPartition};
+use crate::kafka::{Reader, ReaderTopic, Source, TopicPartition};
 use crate::table::{Ddl, Spec, TableName};
 
 /// What a replay came to.
@@ -86,17 +86,20 @@ pub async fn replay(
             },
         };
         let is_last = plan.spec == wanted;
-        let job = match is_last {
-            true => job.clone(),
+        let (job, tables) = match is_last {
+            true => (job.clone(), tables),
             false => {
                 tracing::warn!(
                     replay = plan.replay,
                     "an unfinished replay is finished first, by the DDL that it began with"
                 );
-                Job { ddl: plan_ddl(&plan, &tables[0]).await?, ..job.clone() }
+                let job = Job { ddl: plan_ddl(&plan, &tables[0]).await?, ..job.clone() };
+                let tables = targets(&job, &Spec::from_ddl(&job.ddl)?).await?;
+                (job, tables)
             }
         };
-        let Some(replayed) = run_plan(&job, &plan, &links, stop.clone(), &progress).await? else {
+        let run = Run::begin(&job, &plan, &links, tables).await?;
+        let Some(replayed) = run.all(&stop, &progress).await? else {
             return Err(Error::new(
                 Kind::Interrupted,
                 "the replay was stopped: run it again, and it goes on",
@@ -191,9 +194,9 @@ async fn ends(
                     epoch: chain.epoch,
                     spec: String::new(),
                 };
-                let commit = committed.get(&chain.source).and_then(|(offset, text)| {
-                    CommitMark::parse(text).filter(|theirs| ours.trusts(theirs)).map(|_| *offset)
-                });
+                let commit = committed
+                    .get(&chain.source)
+                    .and_then(|(offset, text)| ours.trusted(text).map(|_| *offset));
                 commit.ok_or_else(|| {
                     Error::usage(
                         "the group has committed no offset of this table, so nobody knows up to where its rejected records \
@@ -244,123 +247,125 @@ async fn plan_ddl(plan: &Plan, table: &Target) -> Result<Ddl> {
         })
 }
 
-/// Carries a plan out; `None` where it was stopped.
-async fn run_plan(
-    job: &Job,
-    plan: &Plan,
-    links: &Links,
-    stop: watch::Receiver<bool>,
-    progress: &watch::Sender<Progress>,
-) -> Result<Option<Replayed>> {
-    let mut replayed = Replayed { replay: Some(plan.replay), ..Replayed::default() };
-    tracing::info!(replay = plan.replay, sources = plan.sources.len(), "decoding rejected records anew");
-    // Offsets of a topic and an epoch are numbers of one log.
-    for stretches in plan.sources.chunk_by(|a, b| (&a.topic, a.epoch) == (&b.topic, b.epoch)) {
-        let done = run_topic(job, plan, stretches, links, stop.clone(), progress).await?;
-        replayed.records += done.records;
-        replayed.rows += done.rows;
-        replayed.rejected += done.rejected;
-        replayed.skipped += done.skipped;
-        replayed.already_there += done.already_there;
-        replayed.files += done.files;
-        if *stop.borrow() {
-            return Ok(None);
-        }
-    }
-    let tables = targets(job, &Spec::from_ddl(&job.ddl)?).await?;
-    let view = view::of(&tables[1].ddl, plan)?;
-    retried_at_start("show what is open", || job.catalog.put_view(&view)).await?;
-    plan.note_done(&tables[0].folder).await?;
-    replayed.view = Some(view.name);
-    Ok(Some(replayed))
-}
-
-/// Replays one topic's sources.
-async fn run_topic(
-    job: &Job,
-    plan: &Plan,
-    stretches: &[Stretch],
-    links: &Links,
-    mut stop: watch::Receiver<bool>,
-    progress: &watch::Sender<Progress>,
-) -> Result<Progress> {
-    let spec = Spec::from_ddl(&job.ddl)?;
-    let tables = targets(job, &spec).await?;
-    let origin = origin(plan, &stretches[0], &tables[0])?;
-    let lake = retried_at_start("open the table's folder", || tables[0].id(&origin.writer)).await?;
-    let feeds = stretches.iter().map(|stretch| Feed::new(&tables[1], plan.replay, stretch, links));
-    let mark = |source: &TopicPartition| origin.mark(&tables[0].name, &lake, source).print();
-    let (source, mut from) = source::start(feeds.collect(), &origin, mark)?;
-    let sources = vec![source];
-    let ran = async {
-        let Some(found) = find(&sources, &mut from, &mut stop).await? else { return Ok(None) };
-        let ends = found.into_iter().flat_map(|found| found.ends).collect();
-        let mut pipeline = begin(job, &spec, &tables, origin.clone(), lake, ends, &sources).await?;
-        run_pipeline(&mut pipeline, &sources, &mut from, &mut stop, progress).await?;
-        Ok(Some(pipeline))
-    };
-    let ran = ran.await;
-    conclude(ran, sources, from, job.limits.drain_deadline, progress).await
-}
-
-async fn run_pipeline(
-    pipeline: &mut Pipeline,
-    sources: &[Source],
-    from: &mut FromSources,
-    stop: &mut watch::Receiver<bool>,
-    progress: &watch::Sender<Progress>,
-) -> Result<()> {
-    for source in sources {
-        let _ = source.commands.send(SourceCommand::Join); // one that is gone says why by its last event
-    }
-    pipeline.run(from, stop, progress).await
-}
-
-/// Whose links are written: under the topic's own names, as the ingest read it.
-fn origin(plan: &Plan, stretch: &Stretch, table: &Target) -> Result<Arc<Origin>> {
-    #[expect(clippy::disallowed_methods, reason = "it names this run in the footers, and decides nothing")]
-    let writer = format!("{:032x}", rand::random::<u128>());
-    if stretch.cluster.is_empty() {
-        return Err(Error::new(Kind::Store, "the note of a replay does not say of which cluster it is")
-            .with("table", &table.name)
-            .with("replay", plan.replay));
-    }
-    let topic = Topic { id: stretch.topic_id.clone(), epoch: stretch.epoch };
-    Ok(Arc::new(Origin {
-        cluster: stretch.cluster.clone(),
-        topics: HashMap::from([(stretch.topic.clone(), topic)]),
-        spec: plan.spec.clone(),
-        writer,
-        replay: plan.replay,
-    }))
-}
-
-async fn begin(
-    job: &Job,
-    spec: &Spec,
-    tables: &[Arc<Target>; 2],
-    origin: Arc<Origin>,
+/// A plan that is being carried out.
+struct Run<'a> {
+    job: &'a Job,
+    plan: &'a Plan,
+    links: &'a Links,
+    spec: Spec,
+    tables: [Arc<Target>; 2],
+    meter: Arc<Meter>,
+    /// The id of the table's folder, and what this run calls itself in footers.
     lake: String,
-    ends: BTreeMap<TopicPartition, i64>,
-    sources: &[Source],
-) -> Result<Pipeline> {
-    let meter = Arc::new(Meter::default());
-    enter(job, &origin.spec, tables, &meter).await?;
-    let rejecting = Rejecting { attempt: origin.replay, epochs: origin.epochs() };
-    let plan = pipeline::Plan {
-        targets: tables.clone(),
-        catalog: job.catalog.clone(),
-        meter,
-        shared: Shared::new(&job.limits, 1)?.remove(0),
-        specs: Arc::new(Specs::new(&tables[0].folder, &job.ddl, spec, false)?),
-        origin,
-        lake,
-        from: super::From::Beginning,
-        lost: super::Lost::Stop,
-        until_end: true,
-        limits: job.limits,
-        ends,
-        commands: sources.iter().map(|source| (source.topic.clone(), source.commands.clone())).collect(),
-    };
-    Ok(Pipeline::new(plan, Placer::new(spec, job.limits.of_buffer(), rejecting)))
+    writer: String,
+}
+
+impl<'a> Run<'a> {
+    async fn begin(job: &'a Job, plan: &'a Plan, links: &'a Links, tables: [Arc<Target>; 2]) -> Result<Self> {
+        #[expect(
+            clippy::disallowed_methods,
+            reason = "it names this run in the footers, and decides nothing"
+        )]
+        let writer = format!("{:032x}", rand::random::<u128>());
+        let lake = retried_at_start("open the table's folder", || tables[0].id(&writer)).await?;
+        let meter = Arc::new(Meter::default());
+        enter(job, &plan.spec, &tables, &meter).await?;
+        Ok(Self { job, plan, links, spec: Spec::from_ddl(&job.ddl)?, tables, meter, lake, writer })
+    }
+
+    /// Carries the plan out; `None` where it was stopped.
+    async fn all(
+        &self,
+        stop: &watch::Receiver<bool>,
+        progress: &watch::Sender<Progress>,
+    ) -> Result<Option<Replayed>> {
+        let plan = self.plan;
+        let mut replayed = Replayed { replay: Some(plan.replay), ..Replayed::default() };
+        tracing::info!(replay = plan.replay, sources = plan.sources.len(), "decoding rejected records anew");
+        // Offsets of a topic and an epoch are numbers of one log.
+        for stretches in plan.sources.chunk_by(|a, b| (&a.topic, a.epoch) == (&b.topic, b.epoch)) {
+            let done = self.topic(stretches, stop.clone(), progress).await?;
+            replayed.records += done.records;
+            replayed.rows += done.rows;
+            replayed.rejected += done.rejected;
+            replayed.skipped += done.skipped;
+            replayed.already_there += done.already_there;
+            replayed.files += done.files;
+            if *stop.borrow() {
+                return Ok(None);
+            }
+        }
+        let view = view::of(&self.tables[1].ddl, plan)?;
+        retried_at_start("show what is open", || self.job.catalog.put_view(&view)).await?;
+        plan.note_done(&self.tables[0].folder).await?;
+        replayed.view = Some(view.name);
+        Ok(Some(replayed))
+    }
+
+    /// Replays one topic's sources.
+    async fn topic(
+        &self,
+        stretches: &[Stretch],
+        mut stop: watch::Receiver<bool>,
+        progress: &watch::Sender<Progress>,
+    ) -> Result<Progress> {
+        let [table, rejected] = &self.tables;
+        let origin = self.origin(&stretches[0])?;
+        let feeds =
+            stretches.iter().map(|stretch| Feed::new(rejected, self.plan.replay, stretch, self.links));
+        let mark = |source: &TopicPartition| origin.mark(&table.name, &self.lake, source).print();
+        let (source, mut from) = source::start(feeds.collect(), &origin, mark)?;
+        let sources = vec![source];
+        let ran = async {
+            let Some(found) = find(&sources, &mut from, &mut stop).await? else { return Ok(None) };
+            let ends = found.into_iter().flat_map(|found| found.ends).collect();
+            let pipeline = self.pipeline(origin.clone(), ends, &sources)?;
+            run_joined(pipeline, &sources, &mut from, &mut stop, progress).await.map(Some)
+        };
+        let ran = ran.await;
+        conclude(ran, sources, from, self.job.limits.drain_deadline, progress).await
+    }
+
+    /// Whose links are written: under the topic's own names, as the ingest read it.
+    fn origin(&self, stretch: &Stretch) -> Result<Arc<Origin>> {
+        if stretch.cluster.is_empty() {
+            return Err(Error::new(Kind::Store, "the note of a replay does not say of which cluster it is")
+                .with("table", &self.tables[0].name)
+                .with("replay", self.plan.replay));
+        }
+        let topic = Topic { id: stretch.topic_id.clone(), epoch: stretch.epoch };
+        Ok(Arc::new(Origin {
+            cluster: stretch.cluster.clone(),
+            topics: HashMap::from([(stretch.topic.clone(), topic)]),
+            spec: self.plan.spec.clone(),
+            writer: self.writer.clone(),
+            replay: self.plan.replay,
+        }))
+    }
+
+    fn pipeline(
+        &self,
+        origin: Arc<Origin>,
+        ends: BTreeMap<TopicPartition, i64>,
+        sources: &[Source],
+    ) -> Result<Pipeline> {
+        let Self { job, spec, tables, .. } = self;
+        let rejecting = Rejecting { attempt: origin.replay, epochs: origin.epochs() };
+        let plan = pipeline::Plan {
+            targets: tables.clone(),
+            catalog: job.catalog.clone(),
+            meter: self.meter.clone(),
+            shared: Shared::new(&job.limits, 1)?.remove(0),
+            specs: Arc::new(Specs::new(&tables[0].folder, &job.ddl, spec, false)?),
+            origin,
+            lake: self.lake.clone(),
+            from: super::From::Beginning,
+            lost: super::Lost::Stop,
+            until_end: true,
+            limits: job.limits,
+            ends,
+            commands: sources.iter().map(|source| (source.topic.clone(), source.commands.clone())).collect(),
+        };
+        Ok(Pipeline::new(plan, Placer::new(spec, job.limits.of_buffer(), rejecting)))
+    }
 }

@@ -42,6 +42,11 @@ impl CommitMark {
         })
     }
 
+    /// The mark of an offset that was committed of the same table and the same records; `None` of any other.
+    pub fn trusted(&self, metadata: &str) -> Option<Self> {
+        Self::parse(metadata).filter(|other| self.trusts(other))
+    }
+
     /// Whether an offset committed under `other` is one of the same table and the same records.
     pub fn trusts(&self, other: &Self) -> bool {
         self.table == other.table
@@ -80,8 +85,7 @@ impl Start {
 pub(super) fn start(offer: &Offer, from: From, ours: &CommitMark) -> Start {
     let low = offer.low_watermark;
     if let Some((offset, metadata)) = &offer.committed
-        && let Some(mark) = CommitMark::parse(metadata)
-        && ours.trusts(&mark)
+        && let Some(mark) = ours.trusted(metadata)
     {
         return match *offset < low {
             true => Start::Lost { offset: low, from: *offset, mark },

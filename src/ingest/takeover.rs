@@ -48,11 +48,9 @@ impl Takeover {
         let mut takeover = Self::default();
         for source in sources {
             let ours = mark(source);
-            let theirs = committed.get(source).and_then(|commit| {
-                CommitMark::parse(&commit.metadata)
-                    .filter(|mark| ours.trusts(mark))
-                    .map(|mark| (commit.offset, mark))
-            });
+            let theirs = committed
+                .get(source)
+                .and_then(|commit| ours.trusted(&commit.metadata).map(|mark| (commit.offset, mark)));
             match theirs {
                 Some((offset, theirs)) if theirs.spec != ours.spec => {
                     takeover.changed.push((source.clone(), offset, theirs.spec));

@@ -33,12 +33,14 @@ const REGISTERED: &str = "_ticklake/registered";
 const ID_BYTES_MAX: usize = 64;
 
 /// What the catalog has of a table.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq)]
 pub(crate) enum Seen {
     Nothing,
-    /// Without partitions.
-    Table,
-    Partitions,
+    Table {
+        with_partitions: bool,
+        /// As an earlier version made it: it lacks columns of rejected records.
+        older: Option<Box<Ddl>>,
+    },
 }
 
 /// What a table's catalog may lack.
@@ -90,7 +92,7 @@ pub(crate) async fn open_targets(
         ))
         .with("location", location));
     }
-    let beside = stores.open(&format!("{}_rejected/", folder.location().trim_end_matches('/'))).await?;
+    let beside = stores.open(&rejected_location(&folder)).await?;
     let ddl = Ddl { location: Some(folder.location().to_owned()), ..ddl.clone() };
     let rejected = rejected::ddl(&ddl, &beside)?;
     let target = |side: Side, ddl: Ddl, folder: Folder, sort: Vec<usize>| {
@@ -98,6 +100,11 @@ pub(crate) async fn open_targets(
         Target { name: ddl.name.clone(), side, folder, encoder, ddl }
     };
     Ok([target(Side::Rows, ddl, folder, sort), target(Side::Rejected, rejected, beside, Vec::new())])
+}
+
+/// Where the rejected records of the table in a folder are: in the folder beside it.
+pub(crate) fn rejected_location(table: &Folder) -> String {
+    format!("{}_rejected/", table.location().trim_end_matches('/'))
 }
 
 impl Target {
@@ -114,52 +121,42 @@ impl Target {
             warn_of_projection(&self.ddl);
             return Ok(Seen::Nothing);
         };
-        if !self.is_older(&theirs)
+        let is_older = self.is_older(&theirs);
+        if !is_older
             && let Err(e) = check_columns(&self.ddl, &theirs)
             && !self.may_finish(&theirs, finishing).await?
         {
             return Err(e);
         }
         warn_of_projection(&theirs);
-        if !catalog.has_partitions(&self.name).await? {
-            return Ok(Seen::Table);
-        }
-        if let Some(location) = &theirs.location {
+        let with_partitions = catalog.has_partitions(&self.name).await?;
+        if with_partitions && let Some(location) = &theirs.location {
             self.must_be_at(stores.open(location).await?.location())?;
         }
-        Ok(Seen::Partitions)
+        Ok(Seen::Table { with_partitions, older: is_older.then(|| Box::new(theirs)) })
     }
 
     /// Makes the table in the catalog where it is not there, and gives the partitions that have files and may not be
     /// registered: a table that was dropped from the catalog, or is new to it, is to be seen whole. (A table that is
     /// there is not made again: who may not make tables may write into it.)
-    pub async fn enter(&self, catalog: &dyn Catalog, stores: &Stores, seen: Seen) -> Result<Entered> {
+    pub async fn enter(&self, catalog: &dyn Catalog, stores: &Stores, seen: &Seen) -> Result<Entered> {
         let seen = match seen {
             // Another writer was quicker.
             Seen::Nothing if !catalog.create_table(&self.ddl).await? => {
                 self.look(catalog, stores, None).await?
             }
-            seen => seen,
+            seen => seen.clone(),
         };
-        self.renew(catalog).await?;
+        if let Seen::Table { older: Some(was), .. } = &seen {
+            let to = Ddl { columns: self.ddl.columns.clone(), ..(**was).clone() };
+            catalog.alter_table(was, &to).await?; // who changes it meanwhile does the same
+        }
         let note = catalog.incarnation(&self.name).await?.map(|made| format!("{}-{made}", self.name));
-        if seen == Seen::Partitions && self.is_noted(note.as_deref()).await? {
+        let with_partitions = matches!(seen, Seen::Table { with_partitions: true, .. });
+        if with_partitions && self.is_noted(note.as_deref()).await? {
             return Ok(Entered { partitions: Vec::new(), note: None });
         }
         Ok(Entered { partitions: self.with_files().await?, note })
-    }
-
-    /// Gives a table of rejected records the columns that it did not have in an earlier version.
-    async fn renew(&self, catalog: &dyn Catalog) -> Result<()> {
-        if self.side == Side::Rows {
-            return Ok(());
-        }
-        // Who changes it meanwhile does the same.
-        if let Some(was) = catalog.table(&self.name).await?.filter(|theirs| self.is_older(theirs)) {
-            let to = Ddl { columns: self.ddl.columns.clone(), ..was.clone() };
-            catalog.alter_table(&was, &to).await?;
-        }
-        Ok(())
     }
 
     /// Whether it is a table of rejected records that lacks the last columns.

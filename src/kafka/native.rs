@@ -30,31 +30,20 @@ pub(super) fn topic_id<C: ClientContext>(
     limit: Duration,
 ) -> Result<Option<String>, KafkaError> {
     let name = CString::new(topic)?;
-    let limit_ms = c_int::try_from(limit.as_millis()).unwrap_or(c_int::MAX);
-    // SAFETY: the client outlives every call here. The name and the list of one outlive `of_topic_names`, which copies
-    // them; DescribeTopics copies the collection and the options, and answers into the queue.
+    // SAFETY: the name and the list of one outlive `of_topic_names`, which copies them; DescribeTopics copies the collection.
     let event = unsafe {
-        let rk = client.native_ptr();
-        let queue = Owned(c::rd_kafka_queue_new(rk), c::rd_kafka_queue_destroy);
         let topics = Owned(
             c::rd_kafka_TopicCollection_of_topic_names([name.as_ptr()].as_mut_ptr(), 1),
             c::rd_kafka_TopicCollection_destroy,
         );
-        let options = Owned(
-            c::rd_kafka_AdminOptions_new(rk, RDKafkaAdminOp::RD_KAFKA_ADMIN_OP_DESCRIBETOPICS),
-            c::rd_kafka_AdminOptions_destroy,
-        );
-        checked(c::rd_kafka_AdminOptions_set_request_timeout(options.0, limit_ms, ptr::null_mut(), 0))?;
-        checked(c::rd_kafka_AdminOptions_set_broker(options.0, broker, ptr::null_mut(), 0))?;
-        c::rd_kafka_DescribeTopics(rk, topics.0, options.0, queue.0);
-        Owned(c::rd_kafka_queue_poll(queue.0, limit_ms), c::rd_kafka_event_destroy)
+        answer(client, RDKafkaAdminOp::RD_KAFKA_ADMIN_OP_DESCRIBETOPICS, limit, |rk, options, queue| {
+            checked(c::rd_kafka_AdminOptions_set_broker(options, broker, ptr::null_mut(), 0))?;
+            c::rd_kafka_DescribeTopics(rk, topics.0, options, queue);
+            Ok(())
+        })?
     };
-    if event.0.is_null() {
-        return Err(KafkaError::AdminOp(RDKafkaErrorCode::OperationTimedOut));
-    }
     // SAFETY: the event is there until the end, and what is read of it is its own.
     unsafe {
-        checked(c::rd_kafka_event_error(event.0))?;
         let mut count = 0;
         let found = c::rd_kafka_DescribeTopics_result_topics(
             c::rd_kafka_event_DescribeTopics_result(event.0),
@@ -85,32 +74,22 @@ pub(super) fn may_join<C: ClientContext>(
     limit: Duration,
 ) -> Result<Option<bool>, KafkaError> {
     let name = CString::new(group)?;
-    let limit_ms = c_int::try_from(limit.as_millis()).unwrap_or(c_int::MAX);
-    // SAFETY: the client outlives every call here. The name and the list of one outlive DescribeConsumerGroups, which copies
-    // them and the options, and answers into the queue.
+    // SAFETY: the name and the list of one outlive DescribeConsumerGroups, which copies them.
     let event = unsafe {
-        let rk = client.native_ptr();
-        let queue = Owned(c::rd_kafka_queue_new(rk), c::rd_kafka_queue_destroy);
-        let options = Owned(
-            c::rd_kafka_AdminOptions_new(rk, RDKafkaAdminOp::RD_KAFKA_ADMIN_OP_DESCRIBECONSUMERGROUPS),
-            c::rd_kafka_AdminOptions_destroy,
-        );
-        checked(c::rd_kafka_AdminOptions_set_request_timeout(options.0, limit_ms, ptr::null_mut(), 0))?;
-        let refused = Owned(
-            c::rd_kafka_AdminOptions_set_include_authorized_operations(options.0, 1),
-            c::rd_kafka_error_destroy,
-        );
-        checked(c::rd_kafka_error_code(refused.0))?;
-        c::rd_kafka_DescribeConsumerGroups(rk, [name.as_ptr()].as_mut_ptr(), 1, options.0, queue.0);
-        Owned(c::rd_kafka_queue_poll(queue.0, limit_ms), c::rd_kafka_event_destroy)
+        let op = RDKafkaAdminOp::RD_KAFKA_ADMIN_OP_DESCRIBECONSUMERGROUPS;
+        answer(client, op, limit, |rk, options, queue| {
+            let refused = Owned(
+                c::rd_kafka_AdminOptions_set_include_authorized_operations(options, 1),
+                c::rd_kafka_error_destroy,
+            );
+            checked(c::rd_kafka_error_code(refused.0))?;
+            c::rd_kafka_DescribeConsumerGroups(rk, [name.as_ptr()].as_mut_ptr(), 1, options, queue);
+            Ok(())
+        })?
     };
-    if event.0.is_null() {
-        return Err(KafkaError::AdminOp(RDKafkaErrorCode::OperationTimedOut));
-    }
     // SAFETY: the event is there until the end, and what is read of it is its own: of `count` operations, those that
     // librdkafka has names for.
     unsafe {
-        checked(c::rd_kafka_event_error(event.0))?;
         let mut count = 0;
         let found = c::rd_kafka_DescribeConsumerGroups_result_groups(
             c::rd_kafka_event_DescribeConsumerGroups_result(event.0),
@@ -127,6 +106,39 @@ pub(super) fn may_join<C: ClientContext>(
         let allowed = std::slice::from_raw_parts(allowed, count);
         Ok(Some(allowed.contains(&c::rd_kafka_AclOperation_t::RD_KAFKA_ACL_OPERATION_READ)))
     }
+}
+
+/// Waits for the answer to an admin call that `send` makes with the client, its options and the queue to answer into.
+///
+/// # Safety
+///
+/// `send` makes calls that copy the options.
+unsafe fn answer<C: ClientContext>(
+    client: &Client<C>,
+    op: RDKafkaAdminOp,
+    limit: Duration,
+    send: impl FnOnce(
+        *mut c::rd_kafka_t,
+        *mut c::rd_kafka_AdminOptions_t,
+        *mut c::rd_kafka_queue_t,
+    ) -> Result<(), KafkaError>,
+) -> Result<Owned<c::rd_kafka_event_t>, KafkaError> {
+    let limit_ms = c_int::try_from(limit.as_millis()).unwrap_or(c_int::MAX);
+    // SAFETY: the client outlives every call here, and the queue what is sent.
+    let event = unsafe {
+        let rk = client.native_ptr();
+        let queue = Owned(c::rd_kafka_queue_new(rk), c::rd_kafka_queue_destroy);
+        let options = Owned(c::rd_kafka_AdminOptions_new(rk, op), c::rd_kafka_AdminOptions_destroy);
+        checked(c::rd_kafka_AdminOptions_set_request_timeout(options.0, limit_ms, ptr::null_mut(), 0))?;
+        send(rk, options.0, queue.0)?;
+        Owned(c::rd_kafka_queue_poll(queue.0, limit_ms), c::rd_kafka_event_destroy)
+    };
+    if event.0.is_null() {
+        return Err(KafkaError::AdminOp(RDKafkaErrorCode::OperationTimedOut));
+    }
+    // SAFETY: the event is there.
+    checked(unsafe { c::rd_kafka_event_error(event.0) })?;
+    Ok(event)
 }
 
 /// Asks for a commit, and has the answer come by `poll`, as the context's `commit_callback`. rdkafka's own asynchronous

@@ -20,7 +20,7 @@ use std::fmt::Debug;
 use arrow::datatypes::SchemaRef;
 use arrow::record_batch::RecordBatch;
 use async_trait::async_trait;
-use futures::stream::BoxStream;
+use futures::stream::{BoxStream, StreamExt};
 
 pub use athena::{AthenaEngine, AthenaOptions, Results, Workgroup};
 pub use estimate::{Estimate, Extent, Reads};
@@ -61,6 +61,13 @@ pub struct Answer {
     pub batches: BoxStream<'static, Result<RecordBatch>>,
     /// What the engine read and asks to be paid for, where it says so.
     pub scanned: Option<Scanned>,
+}
+
+impl Answer {
+    /// Rows that are known.
+    pub fn of(batch: RecordBatch) -> Self {
+        Self { schema: batch.schema(), batches: futures::stream::iter([Ok(batch)]).boxed(), scanned: None }
+    }
 }
 
 /// What a query read, and what that costs.

@@ -7,12 +7,11 @@ use std::collections::BTreeMap;
 
 use futures::{StreamExt, TryStreamExt};
 use parquet::file::metadata::ParquetMetaData;
-use parquet::file::statistics::Statistics;
 
 use super::Check;
 use crate::catalog::Partition;
-use crate::error::{Error, Kind, Result};
-use crate::ingest::{Footer, key_values, read_metadata};
+use crate::error::{Error, Result};
+use crate::ingest::{Footer, key_values, ranges, read_metadata};
 use crate::store::Folder;
 use crate::table::columns::ColumnType;
 use crate::table::spec::PartitionSource;
@@ -35,8 +34,6 @@ pub struct Holding {
     pub times: Option<(i64, i64)>,
     /// Up to which offset of each source there are rows, or none to come.
     pub ends: BTreeMap<String, i64>,
-    /// Files that are no links: what they hold is not counted.
-    pub foreign: u64,
 }
 
 /// A file of a table, whole as it is listed.
@@ -47,21 +44,17 @@ pub struct FileLine {
     pub bytes: u64,
 }
 
-/// What each registered partition holds, in the order of their values. `each` is given them as they come.
-pub async fn inventory(check: &Check, mut each: impl FnMut(Holding) -> Result<()>) -> Result<()> {
-    let ddl = ddl(check).await?;
-    let time = time_column(&ddl);
-    let looks = registered(check).await?.into_iter().map(|holding| look(check, holding, time.as_deref()));
-    let mut holdings = std::pin::pin!(futures::stream::iter(looks).buffered(PARTITIONS));
-    while let Some(holding) = holdings.try_next().await? {
-        each(holding)?;
-    }
-    Ok(())
+/// What each registered partition holds, in the order of their values. `ddl` is the table's, as the catalog has it.
+pub async fn inventory(check: &Check, ddl: &Ddl) -> Result<Vec<Holding>> {
+    let time = time_column(ddl);
+    let looks =
+        registered(check, ddl).await?.into_iter().map(|holding| look(check, holding, time.as_deref()));
+    futures::stream::iter(looks).buffered(PARTITIONS).try_collect().await
 }
 
 /// The data files of the registered partitions, in the order of the partitions' values and of their names.
-pub async fn files(check: &Check, mut each: impl FnMut(FileLine) -> Result<()>) -> Result<()> {
-    let lists = registered(check).await?.into_iter().map(|holding| async move {
+pub async fn files(check: &Check, ddl: &Ddl, mut each: impl FnMut(FileLine) -> Result<()>) -> Result<()> {
+    let lists = registered(check, ddl).await?.into_iter().map(|holding| async move {
         let folder = check.stores.open(&holding.location).await?;
         Ok::<_, Error>((folder.list().await?, holding.location))
     });
@@ -75,9 +68,8 @@ pub async fn files(check: &Check, mut each: impl FnMut(FileLine) -> Result<()>) 
 }
 
 /// The partitions that the catalog has, in the order of their values; nothing is known yet of what they hold.
-pub async fn registered(check: &Check) -> Result<Vec<Holding>> {
-    let ddl = ddl(check).await?;
-    check.can_be_dated(&ddl)?;
+pub async fn registered(check: &Check, ddl: &Ddl) -> Result<Vec<Holding>> {
+    check.can_be_dated(ddl)?;
     let date = ddl.partitioned_by.iter().position(|column| column.name == "date");
     let mut partitions = check.catalog.partitions(&check.table, &[]).await?;
     if let (Some(dates), Some(date)) = (&check.dates, date) {
@@ -85,11 +77,6 @@ pub async fn registered(check: &Check) -> Result<Vec<Holding>> {
     }
     let holding = |Partition { values, location }| Holding { values, location, ..Holding::default() };
     Ok(partitions.into_iter().map(holding).collect())
-}
-
-async fn ddl(check: &Check) -> Result<Ddl> {
-    let found = check.catalog.table(&check.table).await?;
-    found.ok_or_else(|| Error::new(Kind::Catalog, "there is no such table").with("table", &check.table))
 }
 
 /// The column of the event time: the one that days or hours are cut of, else the first instant.
@@ -117,10 +104,8 @@ async fn look(check: &Check, partition: Holding, time: Option<&str>) -> Result<H
     let mut read = std::pin::pin!(futures::stream::iter(reads).buffered(FOOTERS));
     while let Some((metadata, bytes)) = read.try_next().await? {
         let Some(metadata) = metadata else { continue };
-        let Ok(footer) = Footer::read(&key_values(&metadata)) else {
-            holding.foreign += 1;
-            continue;
-        };
+        // What is no link is not counted: `verify` tells of it.
+        let Ok(footer) = Footer::read(&key_values(&metadata)) else { continue };
         holding.files += 1;
         holding.bytes += bytes;
         holding.rows += u64::try_from(metadata.file_metadata().num_rows()).unwrap_or(0);
@@ -143,11 +128,6 @@ async fn read(folder: &Folder, name: &str, bytes: u64) -> Result<(Option<Parquet
 
 /// The least and the greatest instant of a file's rows, by its statistics.
 fn times(metadata: &ParquetMetaData, column: &str) -> Option<(i64, i64)> {
-    let columns = metadata.file_metadata().schema_descr().columns();
-    let at = columns.iter().position(|leaf| leaf.path().string() == column)?;
-    let of_groups = metadata.row_groups().iter().filter_map(|group| match group.column(at).statistics() {
-        Some(Statistics::Int64(of_group)) => Some((*of_group.min_opt()?, *of_group.max_opt()?)),
-        _ => None, // all null, or without statistics
-    });
-    of_groups.reduce(|a, b| (a.0.min(b.0), a.1.max(b.1)))
+    // A group that has none is all null.
+    ranges(metadata, column).into_iter().flatten().reduce(|a, b| (a.0.min(b.0), a.1.max(b.1)))
 }

@@ -158,8 +158,7 @@ pub(super) async fn compare(
                 spec: String::new(),
             };
             let committed = asked.committed.get(&source);
-            let committed = committed.and_then(|(offset, text)| Some((*offset, CommitMark::parse(text)?)));
-            let committed = committed.filter(|(_, mark)| ours.trusts(mark));
+            let committed = committed.and_then(|(offset, text)| Some((*offset, ours.trusted(text)?)));
             let wanted = by_offset(sources.specs(&chain), committed.as_ref().map(|(_, mark)| &*mark.spec));
             let Some(specs) = specs.all(&wanted).await? else { continue };
             if specs.is_empty() {

@@ -5,7 +5,6 @@ use std::sync::Arc;
 use arrow::array::{ArrayRef, StringArray, UInt64Array};
 use arrow::datatypes::{DataType, Field, Schema};
 use arrow::record_batch::RecordBatch;
-use futures::StreamExt;
 
 use crate::catalog::{Catalog, Partition};
 use crate::error::{Error, Kind, Result};
@@ -70,7 +69,5 @@ fn answer(columns: &[(&str, ArrayRef)]) -> Answer {
         |(name, array): &(&str, ArrayRef)| Field::new(*name, DataType::clone(array.data_type()), true);
     let schema = Arc::new(Schema::new(columns.iter().map(field).collect::<Vec<_>>()));
     let arrays = columns.iter().map(|(_, array)| array.clone()).collect();
-    let batch =
-        RecordBatch::try_new(schema.clone(), arrays).expect("columns of one length and of their types");
-    Answer { schema, batches: futures::stream::iter([Ok(batch)]).boxed(), scanned: None }
+    Answer::of(RecordBatch::try_new(schema, arrays).expect("columns of one length and of their types"))
 }

@@ -288,8 +288,7 @@ impl Pipeline {
         for (source, end) in asked {
             let mark = self.mark(&source);
             let is_ours = |commit: &&&Commit| {
-                CommitMark::parse(&commit.metadata)
-                    .is_some_and(|theirs| mark.trusts(&theirs) && mark.spec == theirs.spec)
+                mark.trusted(&commit.metadata).is_some_and(|theirs| mark.spec == theirs.spec)
             };
             let offset = found.get(&source).filter(is_ours).map(|commit| commit.offset);
             if !self.sources.contains_key(&source) {

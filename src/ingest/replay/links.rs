@@ -4,12 +4,11 @@ use std::collections::BTreeMap;
 
 use futures::{StreamExt, TryStreamExt};
 use parquet::file::metadata::ParquetMetaData;
-use parquet::file::statistics::Statistics;
 
 use super::plan::{Plan, Stretch};
 use crate::error::Result;
 use crate::ingest::chain::{ChainSource, Footer, parse_name};
-use crate::ingest::footer::{key_values, read_metadata};
+use crate::ingest::footer::{key_values, ranges, read_metadata};
 use crate::ingest::target::Target;
 
 /// Footers read at the same time.
@@ -85,11 +84,6 @@ impl Links {
 
 /// The least offset of a file's rows, by its statistics.
 fn first_offset(metadata: &ParquetMetaData) -> Option<i64> {
-    let columns = metadata.file_metadata().schema_descr().columns();
-    let offset = columns.iter().position(|column| column.path().string() == "offset")?;
-    let least = metadata.row_groups().iter().map(|group| match group.column(offset).statistics() {
-        Some(Statistics::Int64(of_group)) => of_group.min_opt().copied(),
-        _ => None,
-    });
-    least.collect::<Option<Vec<i64>>>()?.into_iter().min()
+    let ranges: Option<Vec<(i64, i64)>> = ranges(metadata, "offset").into_iter().collect();
+    ranges?.into_iter().map(|(least, _)| least).min()
 }
