@@ -141,6 +141,13 @@ MUTANTS = [
         ("src/ingest/register.rs", "failed.map_or(Ok(created), Err)",
          "failed.filter(|_| !M).map_or(Ok(created), Err)"),
     ]),
+    ("close-beyond-the-offsets", "a chain is closed up to records that the group has not committed", [
+        ("src/verify/expire.rs", "Some(Settled::UpTo(offset)) => Some(*offset).filter(",
+         "Some(Settled::UpTo(offset)) => Some(if M { *offset + 5 } else { *offset }).filter("),
+    ]),
+    ("remove-the-closer", "the closer of an expired chain is removed with the files before it", [
+        ("src/verify/expire.rs", "filter(|link| link.footer.start < last[", "filter(|link| M || link.footer.start < last["),
+    ]),
 ]
 
 SWITCH = '''

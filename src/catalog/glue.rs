@@ -34,6 +34,8 @@ use crate::table::{Ddl, TableName};
 
 /// Glue takes no more partitions in one call to create some (FACTS 2.1); as many are looked up in one.
 const BATCH: usize = 100;
+/// Nor more than these in one call to delete some (FACTS 2.1).
+const BATCH_DELETED: usize = 25;
 /// Calls of such batches under way at once: Glue throttles an account, not a call (FACTS 2.5).
 const BATCHES: usize = 4;
 /// The most partitions that a page has (FACTS 2.2).
@@ -185,12 +187,8 @@ impl GlueCatalog {
     }
 
     async fn get_batch(&self, name: &TableName, values: &[Vec<String>]) -> Result<Vec<Partition>> {
-        let keys = values.iter().map(|values| {
-            let key = PartitionValueList::builder().set_values(Some(values.clone())).build();
-            key.map_err(|e| Error::new(Kind::Catalog, "no key of a partition").because(e))
-        });
         let asked = on_table!(self, batch_get_partition, name)
-            .set_partitions_to_get(Some(keys.collect::<Result<_>>()?))
+            .set_partitions_to_get(Some(keys(values)?))
             .send()
             .await;
         // Those that are not in the answer are not there, or not looked for (`UnprocessedKeys` has both): who creates
@@ -230,6 +228,26 @@ impl GlueCatalog {
             gone += 1;
         }
         Ok(count - gone)
+    }
+
+    async fn drop_batch(&self, name: &TableName, values: &[Vec<String>]) -> Result<u64> {
+        let asked = on_table!(self, batch_delete_partition, name)
+            .set_partitions_to_delete(Some(keys(values)?))
+            .send()
+            .await;
+        let answer = asked.map_err(|e| failed_on(name, "drop partitions", e))?;
+        let mut gone = 0;
+        for error in answer.errors.unwrap_or_default() {
+            let detail = error.error_detail.unwrap_or_else(|| ErrorDetail::builder().build());
+            if detail.error_code() != Some(NOT_FOUND) {
+                return Err(Error::new(Kind::Catalog, "Glue did not drop a partition: run this again")
+                    .with("table", name)
+                    .with("partition", format_args!("{:?}", error.partition_values.unwrap_or_default()))
+                    .because(told(&detail)));
+            }
+            gone += 1;
+        }
+        Ok(values.len() as u64 - gone)
     }
 
     async fn create_batch(&self, name: &TableName, inputs: Vec<PartitionInput>) -> Result<Vec<Registered>> {
@@ -460,6 +478,24 @@ impl Catalog for GlueCatalog {
         });
         Ok(answers.collect())
     }
+
+    async fn drop_partitions(&self, name: &TableName, values: &[Vec<String>]) -> Result<u64> {
+        if values.is_empty() {
+            return Ok(0);
+        }
+        let batches: Vec<_> =
+            values.chunks(BATCH_DELETED).map(|batch| self.drop_batch(name, batch)).collect();
+        let dropped: Vec<u64> = futures::stream::iter(batches).buffered(BATCHES).try_collect().await?;
+        Ok(dropped.into_iter().sum())
+    }
+}
+
+fn keys(values: &[Vec<String>]) -> Result<Vec<PartitionValueList>> {
+    let keys = values.iter().map(|values| {
+        let key = PartitionValueList::builder().set_values(Some(values.clone())).build();
+        key.map_err(|e| Error::new(Kind::Catalog, "no key of a partition").because(e))
+    });
+    keys.collect()
 }
 
 impl fmt::Debug for GlueCatalog {

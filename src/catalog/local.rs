@@ -307,6 +307,22 @@ impl Catalog for LocalCatalog {
         })
         .await
     }
+
+    async fn drop_partitions(&self, name: &TableName, values: &[Vec<String>]) -> Result<u64> {
+        let (name, values) = (name.clone(), values.to_vec());
+        self.write("cannot drop partitions", move |sql| {
+            let id = find_id(sql, &name)?.ok_or_else(|| no_table(&name))?;
+            let mut delete = sql.prepare(
+                "DELETE FROM partitions WHERE table_id = ? AND first_value = ? AND all_values = ?",
+            )?;
+            let mut dropped = 0;
+            for values in &values {
+                dropped += delete.execute(params![id, first(values), to_json(values)])? as u64;
+            }
+            Ok(dropped)
+        })
+        .await
+    }
 }
 
 impl fmt::Debug for LocalCatalog {

@@ -127,6 +127,9 @@ pub trait Catalog: Debug + Send + Sync {
     /// Adds partitions, any number; the answers are in their order. Not atomic: some may be there and others not.
     /// A partition that exists is left as it is.
     async fn create_partitions(&self, name: &TableName, partitions: &[Partition]) -> Result<Vec<Registered>>;
+
+    /// Forgets partitions, any number, and tells how many were there; files stay. Not atomic.
+    async fn drop_partitions(&self, name: &TableName, values: &[Vec<String>]) -> Result<u64>;
 }
 
 fn no_table(name: &TableName) -> Error {

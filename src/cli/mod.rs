@@ -9,6 +9,7 @@ mod bench;
 mod check;
 mod config;
 mod demo;
+mod expire;
 mod holdings;
 mod infer;
 mod ingest;

@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use clap::{Args, Subcommand};
 
 use super::alter::{AlterArgs, alter};
+use super::expire::{ExpireArgs, expire};
 use super::holdings::{self, FilesArgs, PartitionsArgs};
 use super::infer::{self, InferArgs};
 use super::terminal::{Stdout, unwritable};
@@ -38,6 +39,8 @@ pub enum CatalogCommand {
     Files(FilesArgs),
     /// Make a table what a DDL says, as far as its files can be read so; the change is printed first
     Alter(AlterArgs),
+    /// Take old partitions out of the table: out of the catalog, and their files after a grace time
+    Expire(ExpireArgs),
     /// Register what the catalog lacks: partitions with files, and the table of rejected records
     Repair(RepairArgs),
     /// Forget a table and its partitions; the files stay
@@ -104,6 +107,11 @@ fn in_catalog(command: &CatalogCommand, settings: &Settings) -> Result<()> {
                 String::new()
             }
             CatalogCommand::Alter(args) => alter(args, &lake, settings).await?,
+            CatalogCommand::Expire(args) => {
+                let (text, problems) = expire(args, &lake, settings).await?;
+                ended = verify::end(&args.name, problems);
+                text
+            }
             CatalogCommand::Repair(args) => {
                 let (text, problems) = repair(args, &lake).await?;
                 ended = verify::end(&args.name, problems);

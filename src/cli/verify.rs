@@ -79,6 +79,13 @@ fn print(report: &Report, out: &mut impl Write) -> io::Result<()> {
         counted(checked.rows, "row"),
         HumanBytes(checked.bytes)
     )?;
+    if checked.expired > 0 {
+        writeln!(
+            out,
+            "  and {} of expired partitions, whose rows are not in the table",
+            counted(checked.expired, "link")
+        )?;
+    }
     for source in sources {
         let SourceLine { topic, partition, epoch, replay, links, chain_end, compared } = source;
         let epoch = if *epoch == 0 { String::new() } else { format!("-e{epoch}") };

@@ -4,6 +4,8 @@
 //! holds every row of the table's partition that the source's offsets `[start, end)` give, to the ingest or to that replay. `start` is where the chain ended
 //! before, and is the name; `end` is in the footer. So two writers that know the same chain end aim at one name.
 //!
+//! A link may also be a *closer* (`closer`): it has no row, and says that the rows before it have left the table.
+//!
 //! Pure. Does not own reading links (`footer`) or putting them (`write`).
 
 use std::collections::HashMap;
@@ -130,6 +132,8 @@ pub(crate) struct Footer {
     pub spec: String,
     /// Which run of which process wrote the link: how a writer knows its own after a lost answer.
     pub writer: String,
+    /// The link is a closer: the rows of the links before it have left the table, and those files may be gone.
+    pub closes: bool,
 }
 
 impl Footer {
@@ -141,6 +145,7 @@ impl Footer {
 
     fn texts(&self) -> Vec<(String, String)> {
         let replay = (self.chain.replay > 0).then(|| ("replay", self.chain.replay.to_string()));
+        let closes = self.closes.then(|| ("closes", "expired".to_owned()));
         let texts = [
             ("format", FORMAT.to_owned()),
             ("topic", self.chain.source.topic.to_string()),
@@ -153,7 +158,12 @@ impl Footer {
             ("spec", self.spec.clone()),
             ("writer", self.writer.clone()),
         ];
-        texts.into_iter().chain(replay).map(|(key, value)| (format!("ticklake.{key}"), value)).collect()
+        texts
+            .into_iter()
+            .chain(replay)
+            .chain(closes)
+            .map(|(key, value)| (format!("ticklake.{key}"), value))
+            .collect()
     }
 
     /// Reads a footer, whosever it is.
@@ -181,6 +191,7 @@ impl Footer {
             topic_id: text("topic_id")?,
             spec: text("spec")?,
             writer: text("writer")?,
+            closes: text("closes").is_ok(),
         };
         // Its end is nowhere else, and a wrong one would drop rows or double them.
         match key_values.get(CHECK) {
@@ -259,7 +270,7 @@ mod tests {
 
     fn footer(chain: ChainSource, start: i64, end: i64) -> Footer {
         let [cluster, topic_id, spec, writer] = ["c", "", "s", "w"].map(str::to_owned);
-        Footer { chain, start, end, cluster, topic_id, spec, writer }
+        Footer { chain, start, end, cluster, topic_id, spec, writer, closes: false }
     }
 
     /// Numbers, those that are one of the footer's but for 2³² or 2⁶⁴ among them, and any text.

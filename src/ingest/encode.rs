@@ -106,6 +106,15 @@ impl Encoder {
         Ok(file.into_inner()?.into())
     }
 
+    /// A file of these columns without a row.
+    pub fn encode_none(&self, footer: Vec<(String, String)>) -> Result<Bytes, ParquetError> {
+        let footer = footer.into_iter().map(|(key, value)| KeyValue::new(key, value)).collect();
+        let properties = self.properties.clone().set_key_value_metadata(Some(footer));
+        let file =
+            SerializedFileWriter::new(Vec::new(), self.file_schema.clone(), Arc::new(properties.build()))?;
+        Ok(file.into_inner()?.into())
+    }
+
     fn add_row_group(
         &self,
         file: &mut SerializedFileWriter<Vec<u8>>,

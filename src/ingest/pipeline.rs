@@ -31,6 +31,7 @@ use super::register::{Registry, Waiting, register};
 use super::shared::Shared;
 use super::specs::Specs;
 use super::target::Target;
+use super::write::{Landed, Showing};
 use crate::catalog::Catalog;
 use crate::error::{self, Error, Kind, Result};
 use crate::kafka::source::Reply;
@@ -128,6 +129,7 @@ struct Verify {
     partition: PartitionKey,
     waiting: Waiting,
     chain_end: i64,
+    showing: Showing,
 }
 
 /// A revoke that waits for what is on its way.
@@ -426,10 +428,11 @@ impl Pipeline {
         }
         if landed.chain_end > high {
             let source = waiting.source.clone();
-            self.unverified.push(Verify { side, partition, waiting, chain_end: landed.chain_end });
+            let Landed { chain_end, showing, .. } = landed;
+            self.unverified.push(Verify { side, partition, waiting, chain_end, showing });
             return self.ask(&source.topic, SourceCommand::Watermark(source.clone()));
         }
-        self.expect(side, partition, waiting);
+        self.expect(side, partition, waiting, landed.showing);
         Ok(())
     }
 
@@ -440,7 +443,7 @@ impl Pipeline {
         }
         let (answered, rest) = self.unverified.drain(..).partition(|v: &Verify| v.waiting.source == *source);
         self.unverified = rest;
-        for Verify { side, partition, waiting, chain_end } in answered {
+        for Verify { side, partition, waiting, chain_end, showing } in answered {
             if chain_end > high {
                 return Err(Error::new(
                     Kind::Protocol,
@@ -452,14 +455,17 @@ impl Pipeline {
                 .with("chain ends at", chain_end)
                 .with("topic ends at", high));
             }
-            self.expect(side, partition, waiting);
+            self.expect(side, partition, waiting, showing);
         }
         Ok(())
     }
 
-    /// Ends a flight's hold once its partition is registered.
-    fn expect(&mut self, side: Side, partition: PartitionKey, waiting: Waiting) {
-        if self.registry.is_known(side, &partition, Instant::now()) {
+    /// Ends a flight's hold once its partition is registered, if it is to be.
+    fn expect(&mut self, side: Side, partition: PartitionKey, waiting: Waiting, showing: Showing) {
+        if showing == Showing::RegisterAnew {
+            self.registry.forget(side, &partition);
+        }
+        if showing == Showing::Nothing || self.registry.is_known(side, &partition, Instant::now()) {
             self.release(&waiting);
         } else {
             self.registry.wait(side, partition, waiting);

@@ -86,6 +86,11 @@ impl Registry {
         waiting.any(|waiting| waiting.held == offset && waiting.source == *source)
     }
 
+    /// Forgets that a partition is registered: it may have left the catalog since.
+    pub fn forget(&self, side: Side, partition: &PartitionKey) {
+        self.known().remove(&(side, partition.clone()));
+    }
+
     /// Forgets what has expired.
     pub fn expire(&self, now: Instant) {
         self.known().retain(|_, expires| now < *expires);

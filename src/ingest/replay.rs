@@ -18,7 +18,7 @@ mod plan;
 mod source;
 mod view;
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
 use tokio::sync::watch;
@@ -26,18 +26,19 @@ use tokio::sync::watch;
 use self::feed::Feed;
 use self::links::{Links, read_links};
 use self::plan::{Ledger, Plan, Stretch};
-use super::origin::{Origin, Topic, may_be_one_topic, newest_epochs};
+use super::origin::{Origin, Topic};
 use super::pipeline::{self, Pipeline};
 use super::place::Placer;
 use super::rejected::Rejecting;
 use super::retry::retried_at_start;
+use super::settled::{Settled, settled};
 use super::shared::Shared;
 use super::specs::{Specs, kept};
-use super::start::CommitMark;
 use super::target::{Target, targets};
 use super::{ChainSource, Job, Meter, Progress, conclude, enter, find, run_joined};
 use crate::error::{Error, Kind, Result};
-use crate::kafka::{Reader, ReaderTopic, Source, TopicPartition};
+use crate::kafka::{Source, TopicPartition};
+use crate::store::Folder;
 use crate::table::{Ddl, Spec, TableName};
 
 /// What a replay came to.
@@ -150,87 +151,33 @@ async fn plan_next(
 }
 
 /// Up to which offset the rejected records of each source are all there: the committed one of the group, below which every one is
-/// in a registered link; or the end of its chains where its topic is gone, was made anew, or is read under a later epoch.
+/// in a registered link; or the end of its chains where nothing comes to it any more.
 async fn ends(
     job: &Job,
     table: &Target,
     links: &Links,
     last: Option<&Plan>,
 ) -> Result<BTreeMap<ChainSource, i64>> {
-    let mut chains: BTreeSet<ChainSource> = links.of_ingest().collect();
-    chains.extend(last.into_iter().flat_map(|last| last.sources.iter().map(Stretch::chain)));
-    let mut ends = BTreeMap::new();
-    if chains.is_empty() {
-        return Ok(ends);
-    }
-    let lake = table.find_id().await?.unwrap_or_default();
-    let newest = newest_epochs(&table.folder).await?;
-    let (found, committed, cluster) = ask(job, &chains).await?;
-    for chain in chains {
-        let (of_cluster, topic_id) = links.identity(&chain).unwrap_or_default();
-        let topic = &*chain.source.topic;
-        if newest.get(topic).is_some_and(|newest| *newest > chain.epoch) {
-            ends.insert(chain.clone(), links.end(&chain)); // nothing comes to it any more
-            continue;
-        }
-        if of_cluster != cluster {
-            return Err(Error::usage(
-                "the brokers are of another cluster than the rejected records: give its --brokers",
-            )
-            .with("topic", topic)
-            .with("its cluster", of_cluster)
-            .with("theirs", cluster));
-        }
-        let is_it =
-            |found: &ReaderTopic| may_be_one_topic(&topic_id, found.topic_id.as_deref().unwrap_or_default());
-        let end = match found.get(topic).is_some_and(is_it) {
-            false => links.end(&chain),
-            true => {
-                let ours = CommitMark {
-                    table: table.name.to_string(),
-                    lake: lake.clone(),
-                    cluster: of_cluster,
-                    topic_id,
-                    epoch: chain.epoch,
-                    spec: String::new(),
-                };
-                let commit = committed
-                    .get(&chain.source)
-                    .and_then(|(offset, text)| ours.trusted(text).map(|_| *offset));
-                commit.ok_or_else(|| {
-                    Error::usage(
-                        "the group has committed no offset of this table, so nobody knows up to where its rejected records \
-                         are all there: name the group that ingests it with --group, or run `ticklake ingest --until-end` first",
-                    )
-                    .with("group", &job.group)
-                    .with("source", &chain.source)
-                })?
-            }
+    let of_last = last.into_iter().flat_map(|last| last.sources.iter().map(Stretch::chain));
+    let chains = links.of_ingest().chain(of_last);
+    let sources = chains.map(|chain| {
+        let identity = links.identity(&chain).unwrap_or_default();
+        (chain, identity)
+    });
+    let settled = settled(table, &job.connection, &job.group, &sources.collect()).await?;
+    let end = |(chain, settled)| {
+        let end = match settled {
+            Settled::UpTo(offset) => offset,
+            Settled::Whole => links.end(&chain),
         };
-        ends.insert(chain, end);
-    }
-    Ok(ends)
+        (chain, end)
+    };
+    Ok(settled.into_iter().map(end).collect())
 }
 
-type Asked = (HashMap<String, ReaderTopic>, BTreeMap<TopicPartition, (i64, String)>, String);
-
-/// The topics as the cluster has them, what the group has committed of them, and the cluster's id.
-async fn ask(job: &Job, chains: &BTreeSet<ChainSource>) -> Result<Asked> {
-    let (connection, group) = (job.connection.clone(), job.group.clone());
-    let sources: Vec<TopicPartition> = chains.iter().map(|chain| chain.source.clone()).collect();
-    let asked = tokio::task::spawn_blocking(move || {
-        let reader = Reader::new(&connection, &group)?;
-        let topics: BTreeSet<&str> = sources.iter().map(|source| &*source.topic).collect();
-        let mut found = HashMap::new();
-        for topic in topics {
-            if let Some(there) = reader.topic(topic)? {
-                found.insert(topic.to_owned(), there);
-            }
-        }
-        let cluster = reader.cluster()?;
-        Ok((found, reader.committed(&sources)?, cluster))
-    });
-    asked.await.map_err(|e| Error::new(Kind::System, "the look at Kafka broke off").because(e))?
+/// The number of a replay that was begun and has not ended.
+pub(crate) async fn unfinished(table: &Folder) -> Result<Option<u32>> {
+    Ok(Ledger::read(table).await?.unfinished().map(|plan| plan.replay))
 }
 
 /// The DDL that a plan was made by.

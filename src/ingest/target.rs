@@ -4,21 +4,22 @@
 //! offset is trusted only for the very files it was committed for, so an emptied or another folder is filled from the
 //! log's beginning.
 
-use std::collections::BTreeSet;
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use bytes::Bytes;
 
 use super::Job;
 use super::buffer::Side;
+use super::closer::{expired_before, is_expired};
 use super::encode::Encoder;
 use super::rejected;
 use super::specs::kept;
 use crate::catalog::Catalog;
 use crate::error::{Error, Kind, Result};
-use crate::store::{Folder, Stores};
+use crate::store::{Entry, Folder, Stores};
 use crate::table::columns::file_schema;
-use crate::table::partition::{PATH_BYTES_MAX, parse_path};
+use crate::table::partition::{PATH_BYTES_MAX, is_before, parse_path};
 use crate::table::{Column, Ddl, PartitionKey, Spec, TableName, spec};
 
 /// What a key of S3 (1,024 bytes, FACTS 1.9) leaves for a table's folder: a partition's path, a file's name and two
@@ -204,16 +205,33 @@ impl Target {
         .with("here", self.folder.location()))
     }
 
-    /// The partitions that have files.
+    /// The partitions that have files, but for those whose rows have left the table.
     async fn with_files(&self) -> Result<Vec<PartitionKey>> {
         let names: Vec<&str> = self.ddl.partitioned_by.iter().map(|c| c.name.as_str()).collect();
         let entries = self.folder.list_below().await?;
-        let folders =
-            entries.iter().filter_map(|entry| entry.name.rsplit_once('/').map(|(folder, _)| folder));
-        let paths: BTreeSet<&str> = folders.collect();
-        // What is no path of this table's partitions is not ours to register.
-        let values = paths.into_iter().filter_map(|path| parse_path(path, &names));
-        Ok(values.filter_map(|values| PartitionKey::new(&names, values).ok()).collect())
+        let expired_before = expired_before(&self.folder).await?;
+        let date = names.iter().position(|name| *name == "date");
+        let mut folders: BTreeMap<&str, Vec<Entry>> = BTreeMap::new();
+        for entry in &entries {
+            if let Some((path, name)) = entry.name.rsplit_once('/') {
+                folders.entry(path).or_default().push(Entry { name: name.to_owned(), ..entry.clone() });
+            }
+        }
+        let mut keys = Vec::new();
+        for (path, entries) in folders {
+            // What is no path of this table's partitions is not ours to register.
+            let values = parse_path(path, &names);
+            let key = values.and_then(|values| PartitionKey::new(&names, values).ok());
+            let Some(key) = key else { continue };
+            let may_be_expired = match (date, expired_before) {
+                (Some(date), Some(day)) => is_before(&key.values()[date], day),
+                _ => false,
+            };
+            if !may_be_expired || !is_expired(&self.folder.folder(path)?, &entries).await? {
+                keys.push(key);
+            }
+        }
+        Ok(keys)
     }
 
     /// Whether what was in the folder has been registered whole; a catalog that does that at once needs no note.

@@ -11,6 +11,7 @@ use parquet::errors::ParquetError;
 use tracing::{debug, warn};
 
 use super::chain::{ChainSource, Footer, ends};
+use super::closer::has_closer;
 use super::columns;
 use super::encode::Encoder;
 use super::encoders::Encoders;
@@ -47,7 +48,7 @@ pub(super) struct Rows {
     pub forms: Arc<[Form]>,
 }
 
-/// What became of a seal: all its rows are durable.
+/// What became of a seal: all its rows are durable, or have left the table since they were.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(super) struct Landed {
     /// Where the chain ends now.
@@ -56,6 +57,30 @@ pub(super) struct Landed {
     pub link: Option<Link>,
     /// Rows that were found in links already.
     pub found: usize,
+    pub showing: Showing,
+}
+
+/// What is to be done so that the partition is seen.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) enum Showing {
+    /// Nothing: an earlier flight has seen to it, or all of its rows have left the table.
+    #[default]
+    Nothing,
+    /// There is a link in it, written or found: its writer may have died before it was registered.
+    Register,
+    /// There is a link after a closer: what is known of the catalog may be from before the partition left it.
+    RegisterAnew,
+}
+
+impl Showing {
+    /// `met`: whether the last link that was met is a closer, where any was.
+    fn of(is_written: bool, met: Option<bool>) -> Self {
+        match (is_written, met) {
+            (false, None | Some(true)) => Self::Nothing,
+            (true, Some(true)) => Self::RegisterAnew,
+            (true, None | Some(false)) | (false, Some(false)) => Self::Register,
+        }
+    }
 }
 
 #[derive(Debug, PartialEq, Eq)]
@@ -73,13 +98,16 @@ pub(super) async fn land(
     meter: &Meter,
 ) -> Result<Landed> {
     let folder = seal.target.folder.folder(seal.partition.path())?;
+    let mut met = None;
     let mut chain_end = match seal.chain_end {
         Some(end) => end,
         None => {
-            retried("look up a chain's end", || {
-                find_end(&folder, &seal.chain, seal.source_start, origin, specs)
-            })
-            .await?
+            let last = retried("look up a chain's end", || {
+                find_last(&folder, &seal.chain, seal.source_start, origin, specs)
+            });
+            let last = last.await?;
+            met = last.as_ref().map(|last| last.closes);
+            last.map_or(0, |last| last.end)
         }
     };
     loop {
@@ -91,12 +119,13 @@ pub(super) async fn land(
             topic_id: origin.topic_id(&seal.chain.source.topic).to_owned(),
             spec: origin.spec.clone(),
             writer: origin.writer.clone(),
+            closes: false,
         };
         let (target, rows, key_values) = (seal.target.clone(), seal.rows.clone(), footer.key_values());
         let encoded = encoders.run(move || encode(&rows, chain_end, &target.encoder, key_values)).await?;
         let Encoded { bytes, rows, found } = encoded.map_err(|e| cannot_encode(e, &folder))?;
         if rows == 0 {
-            return Ok(Landed { chain_end, link: None, found });
+            return Ok(Landed { chain_end, link: None, found, showing: Showing::of(false, met) });
         }
         let name = seal.chain.link_name(chain_end);
         let link = Link { rows, bytes: bytes.len() };
@@ -105,14 +134,17 @@ pub(super) async fn land(
         match put(at, bytes, origin, specs, meter).await? {
             None => {
                 debug!(link = %footer, folder = ?folder, rows = link.rows, bytes = link.bytes, "link written");
-                return Ok(Landed { chain_end: seal.end, link: Some(link), found });
+                let showing = Showing::of(true, met);
+                return Ok(Landed { chain_end: seal.end, link: Some(link), found, showing });
             }
             Some(winner) => {
                 let ours = winner.writer == footer.writer && winner.end == footer.end;
                 if ours {
-                    return Ok(Landed { chain_end: winner.end, link: Some(link), found });
+                    let showing = Showing::of(true, met);
+                    return Ok(Landed { chain_end: winner.end, link: Some(link), found, showing });
                 }
                 warn!(ours = %footer, theirs = %winner, folder = ?folder, "another writer's link is there; going on from its end");
+                met = Some(winner.closes);
                 chain_end = winner.end;
             }
         }
@@ -161,19 +193,19 @@ async fn put(
     .await
 }
 
-/// Lists the folder once and reads the chain's greatest link: where the chain ends, 0 where there is none.
-async fn find_end(
+/// Lists the folder once and reads the chain's greatest link, where there is one.
+async fn find_last(
     folder: &Folder,
     chain: &ChainSource,
     source_start: i64,
     origin: &Origin,
     specs: &Specs,
-) -> Result<i64> {
+) -> Result<Option<Footer>> {
     let entries = folder.list().await?;
     let Some((least, start)) = ends(chain, entries.iter().map(|entry| entry.name.as_str())) else {
-        return Ok(0);
+        return Ok(None);
     };
-    if source_start < least {
+    if source_start < least && !has_closer(folder, chain, &entries).await? {
         // Their rows would be taken for rows that are there.
         return Err(Error::new(
             Kind::Protocol,
@@ -194,7 +226,7 @@ async fn find_end(
             .retryable()
     })?;
     check(&footer, source_start, folder, &name, origin, specs).await?;
-    Ok(footer.end)
+    Ok(Some(footer))
 }
 
 /// Whether our rows may follow a link: it is of the same cluster and topic, and of a spec that gives the same fate.
@@ -258,6 +290,7 @@ mod tests {
             topic_id: "a0".into(),
             spec: "0123456789abcdef".into(),
             writer: "w1".into(),
+            closes: false,
         }
     }
 

@@ -16,10 +16,11 @@ use std::path::{Component, PathBuf};
 use std::sync::Arc;
 
 use bytes::Bytes;
+use chrono::{DateTime, Utc};
 use futures::{StreamExt, TryStreamExt};
 use object_store::memory::InMemory;
 use object_store::path::Path;
-use object_store::{GetOptions, GetRange, ObjectStore, ObjectStoreExt, PutMode, PutOptions};
+use object_store::{GetOptions, GetRange, ObjectMeta, ObjectStore, ObjectStoreExt, PutMode, PutOptions};
 
 pub use lifecycle::{Expiry, Told};
 pub use local::Durability;
@@ -90,6 +91,8 @@ pub struct Entry {
     /// Relative to the folder.
     pub name: String,
     pub size_bytes: u64,
+    /// When it was put, by the store's clock.
+    pub modified: DateTime<Utc>,
 }
 
 impl Stores {
@@ -316,7 +319,7 @@ impl Folder {
             .into_iter()
             .filter_map(|meta| {
                 let name = meta.location.filename()?.to_owned();
-                (!is_hidden(&name)).then_some(Entry { name, size_bytes: meta.size })
+                (!is_hidden(&name)).then_some(entry(name, &meta))
             })
             .collect();
         folders.sort_unstable();
@@ -359,7 +362,7 @@ impl Folder {
                         .map(|parts| parts.map(|part| part.as_ref().to_owned()).collect());
                     parts
                         .filter(|parts| !parts.iter().any(|part| is_hidden(part)))
-                        .map(|parts| Ok(Entry { name: parts.join("/"), size_bytes: meta.size }))
+                        .map(|parts| Ok(entry(parts.join("/"), &meta)))
                 }
                 Err(e) => Some(Err(e)),
             })
@@ -369,6 +372,19 @@ impl Folder {
             Err(object_store::Error::NotFound { .. }) => Ok(Vec::new()),
             Err(e) => Err(self.failed(Ask::List, "", e)),
         }
+    }
+
+    /// Removes objects; one that is gone already needs nothing. An error leaves open which are gone.
+    pub async fn remove(&self, names: &[String]) -> Result<()> {
+        let paths: Vec<_> = names.iter().map(|name| self.child(name)).collect::<Result<_>>()?;
+        let mut removed = self.store.delete_stream(futures::stream::iter(paths.into_iter().map(Ok)).boxed());
+        while let Some(outcome) = removed.next().await {
+            match outcome {
+                Ok(_) | Err(object_store::Error::NotFound { .. }) => {}
+                Err(e) => return Err(self.failed(Ask::Remove, "", e)),
+            }
+        }
+        Ok(())
     }
 
     /// The path in the store of an object or a folder below this one; `relative` is taken literally.
@@ -423,6 +439,7 @@ enum Ask {
     Look,
     List,
     Sync,
+    Remove,
 }
 
 impl Ask {
@@ -433,6 +450,7 @@ impl Ask {
             Self::Look => "cannot look at an object",
             Self::List => "cannot list a folder",
             Self::Sync => "cannot sync a folder",
+            Self::Remove => "cannot remove objects",
         }
     }
 
@@ -447,6 +465,7 @@ impl Ask {
                 "s3:GetObject and s3:ListBucket, and kms:Decrypt where the bucket has a KMS key"
             }
             Self::List => "s3:ListBucket",
+            Self::Remove => "s3:DeleteObject",
         }
     }
 }
@@ -455,6 +474,10 @@ impl fmt::Debug for Folder {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.location)
     }
+}
+
+fn entry(name: String, meta: &ObjectMeta) -> Entry {
+    Entry { name, size_bytes: meta.size, modified: meta.last_modified }
 }
 
 fn is_hidden(name: &str) -> bool {

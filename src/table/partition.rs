@@ -5,6 +5,8 @@
 
 use std::fmt;
 
+use chrono::NaiveDate;
+
 use crate::error::Result;
 
 /// The value that stands for null, in paths and in the catalog alike (Hive; FACTS 4.1, 4.5).
@@ -116,6 +118,14 @@ pub fn parse_path(path: &str, names: &[&str]) -> Option<Vec<String>> {
         values.push(unescape(value));
     }
     segments.next().is_none().then_some(values)
+}
+
+/// Whether a `date` partition's value, of a year, a month, a day or an hour, is all before a day. Null is not.
+pub fn is_before(value: &str, day: NaiveDate) -> bool {
+    let day = day.to_string();
+    let is_time = value.len() >= 4 && value.bytes().all(|b| b.is_ascii_digit() || b == b'-');
+    let to = value.len().min(day.len());
+    is_time && value.as_bytes()[..to] < day.as_bytes()[..to]
 }
 
 /// Hive's set, and nothing else: not the space, not `}` or `~`, and no byte of a non-ASCII character, which would

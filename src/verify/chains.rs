@@ -11,6 +11,7 @@
 
 use std::collections::BTreeMap;
 
+use chrono::{DateTime, Utc};
 use futures::StreamExt;
 use parquet::file::metadata::ParquetMetaData;
 
@@ -44,6 +45,16 @@ pub(super) struct Link {
     pub footer: Footer,
     pub rows: u64,
     pub bytes: u64,
+    pub modified: DateTime<Utc>,
+    /// Its rows have left the table: a closer stands behind it, or it is one.
+    pub has_left: bool,
+}
+
+impl Looked {
+    /// The links that have rows of the table.
+    pub fn live(&self) -> impl Iterator<Item = &Link> {
+        self.links.iter().filter(|link| !link.has_left)
+    }
 }
 
 /// What is under a link's name.
@@ -91,10 +102,14 @@ pub(super) async fn look(table: &Target, older: &[Ddl], key: PartitionKey) -> Re
     let (mut links, mut unread) = (Vec::new(), Vec::new());
     for chain in read {
         problems.extend(place.untiled(&chain));
+        let closed_at = chain.closed_at();
         problems.extend(chain.problems);
         for (start, read) in chain.read {
             match read {
-                Read::Link(link) => links.push(link),
+                Read::Link(mut link) => {
+                    link.has_left = closed_at.is_some_and(|at| start <= at);
+                    links.push(link);
+                }
                 Read::Unread => unread.push(name_of(&chain.prefix, start)),
                 Read::Foreign => {}
             }
@@ -135,7 +150,15 @@ struct Break {
 }
 
 impl Chain {
+    /// Where the last closer starts.
+    fn closed_at(&self) -> Option<i64> {
+        let closers =
+            self.read.iter().filter(|(_, read)| matches!(read, Read::Link(link) if link.footer.closes));
+        closers.map(|(start, _)| *start).last()
+    }
+
     fn breaks(&self) -> Vec<Break> {
+        let closed_at = self.closed_at();
         let mut breaks = Vec::new();
         // Unknown behind a file that cannot be read.
         let mut expected = Some(0);
@@ -145,7 +168,9 @@ impl Chain {
                 Read::Unread => None,
                 Read::Link(link) => Some(link.footer.end),
             };
-            if let Some(expected) = expected.filter(|expected| start != expected) {
+            // What stands before a closer may be gone.
+            let may_be_gone = |expected: &i64| start > expected && closed_at.is_some_and(|at| *start <= at);
+            if let Some(expected) = expected.filter(|expected| start != expected && !may_be_gone(expected)) {
                 breaks.push(Break { start: *start, expected });
             }
             expected = end.map(|end| end.max(expected.unwrap_or(0)));
@@ -231,7 +256,8 @@ impl Place<'_> {
         };
         let other = difference(&metadata, &self.table.ddl.columns, self.older);
         let other = other.and_then(|detail| problem(Kind::OtherSchema, detail));
-        let link = Link { footer, rows: rows(&metadata), bytes: entry.size_bytes };
+        let (bytes, modified) = (entry.size_bytes, entry.modified);
+        let link = Link { footer, rows: rows(&metadata), bytes, modified, has_left: false };
         (Read::Link(link), other)
     }
 

@@ -6,9 +6,9 @@
 //!
 //! `walk` goes down to the partitions, `chains` looks at the links of each, `sources` compares links of one source with
 //! each other, `catalog` with what is registered, and `records` with the topic. `repair` registers what is missing, and
-//! `inventory` tells what each partition holds.
+//! `inventory` tells what each partition holds. `expire` alone takes something out of a table.
 //!
-//! Nothing here changes a file, and a job may write meanwhile: each question is asked when its answer cannot blame a
+//! Nothing else here changes a file, and a job may write meanwhile: each question is asked when its answer cannot blame a
 //! writer. Offsets that are committed are read first, as their links are there from then on. Folders are listed before
 //! the catalog is asked: what is registered without a file was registered since, and its folder is looked at again. A
 //! link that is there and not registered may be on its way: the catalog is asked again until nothing has come for
@@ -19,6 +19,7 @@
 mod catalog;
 mod chains;
 mod columns;
+mod expire;
 mod inventory;
 mod records;
 mod repair;
@@ -35,6 +36,7 @@ use chrono::NaiveDate;
 use futures::TryStreamExt;
 
 use self::chains::Looked;
+pub use self::expire::{Committed, DayLine, Expired, Expiry, Tally as ExpiredTally, expire};
 pub use self::inventory::{FileLine, Holding, files, inventory, registered};
 use self::records::Spans;
 pub use self::repair::{RegisteredLine, Repaired, repair};
@@ -175,16 +177,21 @@ impl Tally {
     }
 
     fn add(&mut self, side: Side, table: &Target, looked: Looked) {
+        let has_left = !looked.links.is_empty() && looked.live().next().is_none();
         let Looked { key, links, unread, has_files, problems } = looked;
         self.problems.extend(problems);
         if let Some(spans) = &mut self.spans {
             spans.add_unread(side, &key, unread);
         }
-        self.checked.partitions += u64::from(has_files);
+        self.checked.partitions += u64::from(has_files && !has_left);
         for link in links {
-            self.checked.links += 1;
-            self.checked.rows += link.rows;
-            self.checked.bytes += link.bytes;
+            if link.has_left {
+                self.checked.expired += 1;
+            } else {
+                self.checked.links += 1;
+                self.checked.rows += link.rows;
+                self.checked.bytes += link.bytes;
+            }
             if let Some(detail) = self.sources.add(&link.footer) {
                 let name = link.footer.chain.link_name(link.footer.start);
                 let problem = Problem::new(Kind::OtherTopic, &table.name, detail);
@@ -218,7 +225,7 @@ async fn look_at(
         match looked {
             Ok(looked) => {
                 if looked.has_files {
-                    found.insert(looked.key.clone(), looked.links.len());
+                    found.insert(looked.key.clone(), looked.live().count());
                 }
                 tally.add(side, table, looked);
             }

@@ -15,7 +15,7 @@ use super::report::{Compared, Kind, Problem, SourceLine};
 use super::sources::{Notes, Sources};
 use super::{Check, Records};
 use crate::error::{self, Error, Result};
-use crate::ingest::{Census, ChainSource, CommitMark, Note, Side, Target, kept, may_be_one_topic};
+use crate::ingest::{Census, ChainSource, CommitMark, Footer, Note, Side, Target, kept, may_be_one_topic};
 use crate::kafka::{Reader, ReaderTopic, TopicPartition};
 use crate::table::{Ddl, PartitionKey, Spec};
 
@@ -43,13 +43,16 @@ struct Span {
     counted: u64,
     /// and those of them whose records are noted as skipped: another group may have read them.
     skipped: u64,
+    /// Rows of records below its end have left the table, with their links or without them.
+    closes: bool,
 }
 
 impl Spans {
     pub fn add(&mut self, side: Side, key: &PartitionKey, link: &Link) {
         let source = self.read.entry(link.footer.chain.clone()).or_default();
         let spans = source.entry((side, key.path().to_owned())).or_default();
-        spans.push(Span::new(link.footer.start, link.footer.end, Some(link.rows)));
+        let Footer { start, end, closes, .. } = link.footer;
+        spans.push(Span { closes, ..Span::new(start, end, Some(link.rows)) });
     }
 
     pub fn add_unread(&mut self, side: Side, key: &PartitionKey, names: Vec<String>) {
@@ -82,7 +85,7 @@ impl Spans {
 
 impl Span {
     fn new(start: i64, end: i64, rows: Option<u64>) -> Self {
-        Self { start, end, rows, counted: 0, skipped: 0 }
+        Self { start, end, rows, counted: 0, skipped: 0, closes: false }
     }
 }
 
@@ -337,6 +340,8 @@ struct Chain {
     spans: Vec<Span>,
     /// The first span that ends beyond the last row.
     at: usize,
+    /// Rows of records below it have left the table.
+    closed: i64,
     missing: u64,
     missing_at: Vec<i64>,
 }
@@ -355,7 +360,8 @@ impl Places {
     fn add(&mut self, place: Place, spans: Vec<Span>) -> usize {
         let number = self.chains.len();
         self.known.insert(place.clone(), number);
-        self.chains.push(Chain { place, spans, at: 0, missing: 0, missing_at: Vec::new() });
+        let closed = spans.iter().filter(|span| span.closes).map(|span| span.end).max().unwrap_or(0);
+        self.chains.push(Chain { place, spans, at: 0, closed, missing: 0, missing_at: Vec::new() });
         number
     }
 
@@ -374,7 +380,7 @@ impl Places {
     /// Counts a row of a record; offsets rise.
     fn count(&mut self, number: usize, offset: i64, is_skipped: bool, is_due: bool) {
         let Some(chain) = self.numbers[number] else { return };
-        let Chain { spans, at, missing, missing_at, .. } = &mut self.chains[chain];
+        let Chain { spans, at, closed, missing, missing_at, .. } = &mut self.chains[chain];
         while spans.get(*at).is_some_and(|span| span.end <= offset) {
             *at += 1;
         }
@@ -383,7 +389,7 @@ impl Places {
                 span.counted += 1;
                 span.skipped += u64::from(is_skipped);
             }
-            None if is_due => {
+            None if is_due && offset >= *closed => {
                 *missing += 1;
                 if missing_at.len() < NAMED && missing_at.last() != Some(&offset) {
                     missing_at.push(offset);
@@ -404,7 +410,7 @@ impl Places {
             };
             // Those that Kafka still has whole.
             for span in spans.iter().filter(|span| span.start >= compared.from && span.end <= compared.to) {
-                let Span { start, end, rows, counted, skipped } = span;
+                let Span { start, end, rows, counted, skipped, .. } = span;
                 let Some(rows) = rows.filter(|rows| !(counted - skipped..=*counted).contains(rows)) else {
                     continue;
                 };

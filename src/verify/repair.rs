@@ -99,7 +99,7 @@ async fn repair_one(check: &Check, table: &Target, repaired: &mut Repaired) -> R
     Ok(())
 }
 
-/// The partitions that have a whole link, whatever its columns, and are not known. Only their files are read; where none
+/// The partitions that have a whole link with rows of the table, whatever its columns, and are not known. Only their files are read; where none
 /// can be read that may be one, that is a problem.
 async fn missing(
     table: &Target,
@@ -116,7 +116,7 @@ async fn missing(
     let mut missing = Vec::new();
     while let Some(looked) = looks.try_next().await? {
         match looked {
-            Some(looked) if !looked.links.is_empty() => missing.push(looked.key),
+            Some(looked) if looked.live().next().is_some() => missing.push(looked.key),
             Some(looked) => {
                 problems.extend(looked.problems.into_iter().filter(|p| p.kind == Kind::UnreadableFile));
             }

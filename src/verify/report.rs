@@ -209,6 +209,8 @@ pub struct Checked {
     pub links: u64,
     pub rows: u64,
     pub bytes: u64,
+    /// Links beside those whose rows have left the table (`ticklake table expire`).
+    pub expired: u64,
 }
 
 /// One source that links were written from.

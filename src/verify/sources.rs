@@ -161,8 +161,9 @@ impl Sources {
             ours.topic_id = theirs.topic_id;
         }
         seen.chain_end = seen.chain_end.max(footer.end);
+        // A closer has the spec of the link before it, and tells nothing of the records that it covers.
         let end = seen.specs.entry(footer.spec.clone()).or_default();
-        *end = footer.end.max(*end);
+        *end = end.max(&mut if footer.closes { footer.start } else { footer.end }).to_owned();
         None
     }
 

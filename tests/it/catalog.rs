@@ -38,6 +38,7 @@ macro_rules! suite {
             each_partition_has_its_own_answer,
             thousands_go_in_one_call,
             of_two_writers_one_creates,
+            partitions_are_dropped_one_by_one,
             partitions_of_an_unknown_table_are_refused,
         ]);)*
     };
@@ -279,6 +280,22 @@ async fn of_two_writers_one_creates(one: &dyn Catalog, two: &dyn Catalog) {
         }
     }
     assert_eq!(one.partitions(&ddl.name, &[]).await.unwrap(), winners);
+}
+
+async fn partitions_are_dropped_one_by_one(one: &dyn Catalog, two: &dyn Catalog) {
+    let ddl = table("market", "ticks", &["date", "symbol"]);
+    one.create_table(&ddl).await.unwrap();
+    let all: Vec<Partition> = (0..120).map(|i| partition(&["2026-11-22", &format!("{i:03}/'é")])).collect();
+    one.create_partitions(&ddl.name, &all).await.unwrap();
+    let mut values: Vec<Vec<String>> = all[..70].iter().map(|p| p.values.clone()).collect();
+    values.insert(30, vec!["2026-11-22".into(), "was never there".into()]);
+    assert_eq!(two.drop_partitions(&ddl.name, &values).await.unwrap(), 70);
+    assert_eq!(one.partitions(&ddl.name, &[]).await.unwrap(), all[70..]);
+    assert_eq!(two.drop_partitions(&ddl.name, &values).await.unwrap(), 0);
+    assert_eq!(two.drop_partitions(&ddl.name, &[]).await.unwrap(), 0);
+    let none: TableName = "market.none".parse().unwrap();
+    let e = one.drop_partitions(&none, &values).await.unwrap_err().to_string();
+    assert!(e.contains("no such table") && e.contains("market.none"), "{e}");
 }
 
 async fn partitions_of_an_unknown_table_are_refused(one: &dyn Catalog, _: &dyn Catalog) {

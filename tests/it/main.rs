@@ -6,6 +6,7 @@ mod cli;
 mod ddl;
 mod decoding;
 mod evolve;
+mod expire;
 mod feeds;
 mod fuzz;
 mod generations;

@@ -4,13 +4,31 @@ use chrono::{DateTime, Datelike, Offset, Timelike, Utc};
 use chrono_tz::Tz;
 use object_store::path::Path;
 use proptest::prelude::*;
-use ticklake::table::partition::{HIVE_NULL, InvalidValue, PartitionKey, check_value, parse_path};
+use ticklake::table::partition::{HIVE_NULL, InvalidValue, PartitionKey, check_value, is_before, parse_path};
 use ticklake::table::{Calendar, Transform};
 
 const NAMES: [&str; 2] = ["date", "symbol"];
 
 fn key(values: [&str; 2]) -> Result<PartitionKey, InvalidValue> {
     PartitionKey::new(&NAMES, values.map(str::to_owned).to_vec())
+}
+
+/// A year, a month, a day or an hour is before a day when all of it is.
+#[test]
+fn a_period_is_before_a_day_when_it_is_over() {
+    let day = "2026-11-22".parse().unwrap();
+    for before in ["2026-11-21", "2026-11-21-23", "2026-10", "2025", "0001-01-01"] {
+        assert!(is_before(before, day), "{before}");
+    }
+    for not in
+        ["2026-11-22", "2026-11-22-00", "2026-11", "2026", "2027-01", HIVE_NULL, "20", "AAPL", "1/1/1970"]
+    {
+        assert!(!is_before(not, day), "{not}");
+    }
+    assert!(
+        is_before("2026-10", "2026-11-01".parse().unwrap())
+            && !is_before("2026-11", "2026-11-30".parse().unwrap())
+    );
 }
 
 #[test]

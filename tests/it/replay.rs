@@ -1,9 +1,7 @@
 //! Rejected records, decoded anew after the DDL was fixed: each becomes a row once, whatever happens meanwhile.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
-use async_trait::async_trait;
 use tempfile::TempDir;
 use ticklake::catalog::{Catalog, LocalCatalog};
 use ticklake::ingest::replay::{Replayed, replay};
@@ -13,10 +11,10 @@ use ticklake::query::{self, Engine, Format, LocalEngine};
 use ticklake::store::{Durability, Stores};
 use ticklake::table::{Ddl, TableName};
 use ticklake::verify::{self, Check, PATIENCE};
-use tokio::sync::{Notify, watch};
+use tokio::sync::watch;
 
 use crate::jobs::{self, NOON, TICKS, connection, run};
-use crate::tapped::{Tap, Tapped};
+use crate::tapped::{Stalling, Tapped};
 
 /// Prices of five digits are rejected by the table as it is first; a price that is a word by the second DDL too.
 const EXACT: &str = "'ticklake.records' = '/data', 'ticklake.sort'";
@@ -204,41 +202,4 @@ async fn a_replay_that_is_killed_at_any_put_goes_on() {
     assert_eq!((next.replay, next.rows), (Some(2), 12));
     assert_eq!(lake.counts().await, ((120 + 30 + 12).to_string() + ",162", "6".into()));
     assert_eq!(lake.problems().await, []);
-}
-
-/// Somebody at the disk, at whose hands the put of a number never ends.
-#[derive(Debug, Default)]
-struct Stalling {
-    puts: AtomicUsize,
-    at: AtomicUsize,
-    before: AtomicBool,
-    stalled: Notify,
-}
-
-impl Stalling {
-    fn stall_at(&self, at: usize, before: bool) {
-        self.puts.store(0, Ordering::SeqCst);
-        self.at.store(at, Ordering::SeqCst);
-        self.before.store(before, Ordering::SeqCst);
-    }
-
-    async fn stall_if(&self, is_it: bool) {
-        if is_it {
-            self.stalled.notify_one();
-            std::future::pending().await
-        }
-    }
-}
-
-#[async_trait]
-impl Tap for Stalling {
-    async fn putting(&self) {
-        let is_it = self.puts.fetch_add(1, Ordering::SeqCst) + 1 == self.at.load(Ordering::SeqCst);
-        self.stall_if(is_it && self.before.load(Ordering::SeqCst)).await;
-    }
-
-    async fn put(&self) {
-        let is_it = self.puts.load(Ordering::SeqCst) == self.at.load(Ordering::SeqCst);
-        self.stall_if(is_it).await;
-    }
 }

@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::ops::Range;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 use async_trait::async_trait;
 use bytes::Bytes;
@@ -12,6 +13,7 @@ use object_store::{
     CopyOptions, GetOptions, GetResult, ListResult, MultipartUpload, ObjectMeta, ObjectStore,
     PutMultipartOptions, PutOptions, PutPayload, PutResult, Result,
 };
+use tokio::sync::Notify;
 
 #[async_trait]
 pub trait Tap: fmt::Debug + Send + Sync + 'static {
@@ -96,5 +98,42 @@ impl<T: Tap> ObjectStore for Tapped<T> {
 
     async fn copy_opts(&self, from: &Path, to: &Path, options: CopyOptions) -> Result<()> {
         self.disk.copy_opts(from, to, options).await
+    }
+}
+
+/// Somebody at the disk, at whose hands the put of a number never ends.
+#[derive(Debug, Default)]
+pub struct Stalling {
+    puts: AtomicUsize,
+    at: AtomicUsize,
+    before: AtomicBool,
+    pub stalled: Notify,
+}
+
+impl Stalling {
+    pub fn stall_at(&self, at: usize, before: bool) {
+        self.puts.store(0, Ordering::SeqCst);
+        self.at.store(at, Ordering::SeqCst);
+        self.before.store(before, Ordering::SeqCst);
+    }
+
+    async fn stall_if(&self, is_it: bool) {
+        if is_it {
+            self.stalled.notify_one();
+            std::future::pending().await
+        }
+    }
+}
+
+#[async_trait]
+impl Tap for Stalling {
+    async fn putting(&self) {
+        let is_it = self.puts.fetch_add(1, Ordering::SeqCst) + 1 == self.at.load(Ordering::SeqCst);
+        self.stall_if(is_it && self.before.load(Ordering::SeqCst)).await;
+    }
+
+    async fn put(&self) {
+        let is_it = self.puts.load(Ordering::SeqCst) == self.at.load(Ordering::SeqCst);
+        self.stall_if(is_it).await;
     }
 }

@@ -1,6 +1,6 @@
 //! Knows the links of a rejected table: whose each is, and from which offset on it has rows.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 
 use futures::{StreamExt, TryStreamExt};
 use parquet::file::metadata::ParquetMetaData;
@@ -22,6 +22,8 @@ pub(super) struct Link {
     pub footer: Footer,
     /// No row of it is of a lower offset.
     pub first_offset: i64,
+    /// Its rows have left the table: a closer stands behind it, or it is one.
+    has_left: bool,
 }
 
 /// All links of the table, by source; some hundred bytes each.
@@ -41,14 +43,28 @@ pub(super) async fn read_links(table: &Target) -> Result<Links> {
         let footer = Footer::read(&key_values(&metadata))
             .map_err(|e| e.with("at", format!("{}{}", table.folder.location(), entry.name)))?;
         let first_offset = first_offset(&metadata).unwrap_or(footer.start);
-        Ok::<_, crate::Error>(Link { path: entry.name, footer, first_offset })
+        Ok::<_, crate::Error>(Link { path: entry.name, footer, first_offset, has_left: false })
     });
     let mut links = Links::default();
     let mut read = std::pin::pin!(futures::stream::iter(reads).buffered(READS));
     while let Some(link) = read.try_next().await? {
         links.0.entry(link.footer.chain.clone()).or_default().push(link);
     }
+    links.0.values_mut().for_each(|links| mark_left(links));
     Ok(links)
+}
+
+/// Marks those of one source whose rows have left the table, each partition by its own closer.
+fn mark_left(links: &mut [Link]) {
+    let folder = |path: &str| path.rsplit_once('/').map_or("", |(folder, _)| folder).to_owned();
+    let mut closed: HashMap<String, i64> = HashMap::new();
+    for link in links.iter().filter(|link| link.footer.closes) {
+        let at = closed.entry(folder(&link.path)).or_default();
+        *at = link.footer.start.max(*at);
+    }
+    for link in links {
+        link.has_left = closed.get(&folder(&link.path)).is_some_and(|at| link.footer.start <= *at);
+    }
 }
 
 impl Links {
@@ -78,7 +94,7 @@ impl Links {
         let of = |replay: u32| self.0.get(&ChainSource { replay, ..stretch.chain() }).into_iter().flatten();
         let before = (replay > 1).then(|| of(replay - 1)).into_iter().flatten();
         let since = of(0).filter(|link| link.footer.end > stretch.from && link.first_offset < stretch.to);
-        before.chain(since)
+        before.chain(since).filter(|link| !link.has_left)
     }
 }
 

@@ -38,6 +38,8 @@ pub struct Lake {
     objects: InMemory,
     faults: Arc<Faults>,
     truth: Mutex<Truth>,
+    /// Nobody writes, so that links may be removed.
+    pub is_quiet: AtomicBool,
 }
 
 /// What the links hold.
@@ -61,7 +63,7 @@ pub struct Truth {
 
 impl Lake {
     pub fn new(faults: Arc<Faults>) -> Self {
-        Self { objects: InMemory::new(), faults, truth: Mutex::default() }
+        Self { objects: InMemory::new(), faults, truth: Mutex::default(), is_quiet: AtomicBool::default() }
     }
 
     pub fn truth(&self) -> std::sync::MutexGuard<'_, Truth> {
@@ -321,8 +323,23 @@ impl ObjectStore for Store {
     }
 
     fn delete_stream(&self, paths: BoxStream<'static, Result<Path>>) -> BoxStream<'static, Result<Path>> {
-        self.lake.faults.wrong("an object was to be deleted".to_owned());
-        paths
+        let lake = self.lake.clone();
+        let removed = paths.then(move |path| {
+            let lake = lake.clone();
+            async move {
+                let path = path?;
+                let link = path.as_ref().rsplit_once('/').filter(|(_, name)| name.ends_with(".parquet"));
+                match link.filter(|_| lake.is_quiet.load(Ordering::Relaxed)) {
+                    None => lake.faults.wrong(format!("{path} was to be deleted")),
+                    Some((folder, name)) => {
+                        let (chain, start) = name[..name.len() - 8].split_at(name.len() - 28);
+                        lake.remove(folder, chain, start.parse().unwrap()).await;
+                    }
+                }
+                Ok(path)
+            }
+        });
+        removed.boxed()
     }
 
     async fn copy_opts(&self, from: &Path, _: &Path, _: CopyOptions) -> Result<()> {

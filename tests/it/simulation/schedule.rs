@@ -8,7 +8,11 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
+use chrono::TimeDelta;
+use ticklake::error;
 use ticklake::ingest::{From, Limits, Lost};
+use ticklake::store::{Durability, Stores};
+use ticklake::verify::{self, Check, Committed, Expiry};
 use tokio::task::LocalSet;
 use tokio::time::{Instant, sleep};
 
@@ -16,7 +20,7 @@ use super::broker::{self, Broker};
 use super::chance::Chance;
 use super::faults::{Faults, START};
 use super::feed::{self, Version};
-use super::lake::{LATE, Lake};
+use super::lake::{LATE, Lake, Store};
 use super::plan::{Event, Plan};
 use super::process::{Parts, Process, Start};
 use super::shelf::Shelf;
@@ -35,6 +39,8 @@ struct World {
     started: usize,
     version: Version,
     epoch: u32,
+    /// Of a schedule in which partitions expire; its own, so that the other schedules are as they were.
+    expiring: Option<Chance>,
 }
 
 /// Runs the schedule of a seed.
@@ -63,7 +69,10 @@ impl World {
         let broker = Arc::new(Broker::new(lake.clone(), shelf.clone(), faults.clone(), &plan.partitions));
         faults.foresee(&["simulated", "the last offsets were not committed", "the drain deadline came"]);
         let parts = Parts { seed, lake, shelf, broker, faults };
-        Self { plan, parts, chance, writers: Vec::new(), started: 0, version: Version::First, epoch: 0 }
+        let mut expiring = Chance::of(seed, "expire", 0);
+        let expiring = expiring.happens(200).then_some(expiring);
+        let version = Version::First;
+        Self { plan, parts, chance, writers: Vec::new(), started: 0, version, epoch: 0, expiring }
     }
 
     async fn run(&mut self) {
@@ -76,6 +85,7 @@ impl World {
             sleep(Duration::from_millis(calm)).await;
             let event = self.chance.pick(&self.plan.mix);
             self.happen(event).await;
+            self.expire_maybe().await;
             if self.parts.faults.is_wrong() {
                 return;
             }
@@ -266,6 +276,73 @@ impl World {
             self.parts.lake.remove(&folder, &chain, start).await;
         }
         self.start();
+    }
+
+    /// Partitions leave the table under the writers' hands, by the program's own command; or, when no writer is left that knows
+    /// their files, those go too.
+    async fn expire_maybe(&mut self) {
+        let Some(chance) = &mut self.expiring else { return };
+        if !chance.happens(400) {
+            return;
+        }
+        let (files_too, rejected) = (chance.happens(300), chance.happens(250));
+        if files_too {
+            self.parts.faults.count("table: files of expired partitions removed");
+            self.stop_all().await;
+            sleep(LATE).await;
+        }
+        self.parts.lake.is_quiet.store(files_too, Ordering::Relaxed);
+        let committed = {
+            let state = self.parts.broker.state();
+            let of_log = |(slot, log): (&i32, &broker::Log)| {
+                let (offset, _) = state.furthest.get(slot).cloned().unwrap_or_default();
+                let source = broker::source(*slot);
+                ((source.topic.to_string(), source.partition, log.epoch), offset)
+            };
+            state.logs.iter().map(of_log).collect()
+        };
+        let store = Store { lake: self.parts.lake.clone(), frost: Arc::default() };
+        let check = Check {
+            table: feed::ddl(self.version).name,
+            catalog: Arc::new(self.parts.shelf.of_process(Arc::default())),
+            stores: Stores::new(Durability::NoFsync).with_store("sim", Arc::new(store)),
+            dates: None,
+            records: None,
+            patience: Duration::ZERO,
+        };
+        let check = match rejected {
+            true => Check { table: format!("{}_rejected", check.table).parse().unwrap(), ..check },
+            false => check,
+        };
+        let expiry = Expiry {
+            before: "2026-11-24".parse().unwrap(),
+            grace: if files_too { TimeDelta::zero() } else { TimeDelta::days(40_000) },
+            now: "2100-01-01T00:00:00Z".parse().unwrap(),
+            applies: true,
+            committed: Committed::Known(committed),
+        };
+        let faults = self.parts.faults.clone();
+        let expiring = async move {
+            match verify::expire(&check, &expiry).await {
+                Ok(done) => {
+                    let dropped: u64 = done.days.iter().map(|day| day.dropped.partitions).sum();
+                    faults.note(format!("  expired {dropped} partitions, {} are busy", done.busy.len()));
+                    (0..dropped).for_each(|_| faults.count("table: a partition expired"));
+                    (0..done.busy.len())
+                        .for_each(|_| faults.count("table: a partition was not to expire yet"));
+                }
+                Err(e) => faults.note(format!("  expiring broke off: {}", error::chain(&e))),
+            }
+        };
+        match files_too {
+            true => {
+                expiring.await;
+                self.start();
+            }
+            false => {
+                tokio::task::spawn_local(expiring);
+            }
+        }
     }
 
     /// Records go that the group has not read. It has committed before: else nobody can know that they were there; and

@@ -187,6 +187,16 @@ impl Catalog for Shelf {
         self.answered("create_partitions").await?;
         Ok(answers)
     }
+
+    async fn drop_partitions(&self, name: &TableName, values: &[Vec<String>]) -> Result<u64> {
+        self.call("drop_partitions").await?;
+        let mut dropped = 0;
+        if let Some(table) = self.state().tables.get_mut(&name.to_string()) {
+            dropped = values.iter().filter(|values| table.partitions.remove(*values).is_some()).count();
+        }
+        self.answered("drop_partitions").await?;
+        Ok(dropped as u64)
+    }
 }
 
 impl Shelf {

@@ -67,7 +67,7 @@ async fn json_has_the_documented_keys() {
     let keys =
         |value: &serde_json::Value| -> Vec<String> { value.as_object().unwrap().keys().cloned().collect() };
     assert_eq!(keys(&report), ["checked", "gaps", "location", "problems", "sources", "table"]);
-    assert_eq!(keys(&report["checked"]), ["bytes", "links", "partitions", "rows"]);
+    assert_eq!(keys(&report["checked"]), ["bytes", "expired", "links", "partitions", "rows"]);
     assert_eq!(keys(&report["sources"][0]), ["chain_end", "epoch", "links", "partition", "topic"]);
     assert_eq!(report["location"], copy.location("ticks"));
     assert_eq!(

@@ -197,6 +197,10 @@ impl Catalog for Changing {
         Ok(found)
     }
 
+    async fn drop_partitions(&self, name: &TableName, values: &[Vec<String>]) -> Result<u64> {
+        self.catalog.drop_partitions(name, values).await
+    }
+
     async fn create_partitions(&self, name: &TableName, partitions: &[Partition]) -> Result<Vec<Registered>> {
         self.catalog.create_partitions(name, partitions).await
     }
