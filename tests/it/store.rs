@@ -161,7 +161,7 @@ async fn names_are_taken_literally(folder: Folder) {
         let inside = folder.folder(&format!("symbol={name}")).unwrap();
         assert_eq!(inside.create(name, bytes(name)).await.unwrap(), Create::Created, "{name}");
         assert_eq!(inside.location(), format!("{}symbol={name}/", folder.location()));
-        assert_eq!(sizes(&inside.list().await.unwrap()), [(name, name.len() as u64)]);
+        assert_eq!(sizes(&inside.list().await.unwrap()), [(*name, name.len() as u64)]);
         assert_eq!(inside.tail(name, 1 << 10).await.unwrap(), Some(bytes(name)));
     }
     let expected: BTreeSet<String> = NAMES.iter().map(|name| format!("symbol={name}")).collect();
