@@ -39,10 +39,10 @@ def guard(tmp_path_factory):
 
 
 @pytest.fixture(scope="session")
-def place(guard, tmp_path_factory):
-    """Gives a server of a name where to live."""
-    logs = REAL / "logs"
-    logs.mkdir(exist_ok=True)
+def place(guard, tmp_path_factory, worker_id):
+    """Gives a server of a name where to live; each worker has servers of its own."""
+    logs = REAL / "logs" / worker_id
+    logs.mkdir(parents=True, exist_ok=True)
     return lambda name: Place(tmp_path_factory.mktemp(name), logs / f"{name}.log", guard)
 
 
@@ -138,16 +138,20 @@ def measured():
 
 
 def pytest_terminal_summary(terminalreporter):
-    if MEASURED:
+    reports = (report for reports in terminalreporter.stats.values() for report in reports)
+    lines = [line for report in reports for name, line in getattr(report, "user_properties", []) if name == "measured"]
+    if lines:
         terminalreporter.section("measured")
-        for line in MEASURED:
+        for line in lines:
             terminalreporter.write_line(line)
 
 
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_makereport(item, call):
-    """A failure shows the ends of the logs of the programs that the test ran."""
+    """A report takes along what was measured; that of a failure, the ends of the logs of the programs that ran."""
     report = yield
+    report.user_properties += [("measured", line) for line in MEASURED]
+    MEASURED.clear()
     if report.failed:
         programs = (value for value in item.funcargs.values() if isinstance(getattr(value, "logs", None), Path))
         for program in programs:

@@ -2,6 +2,7 @@
 # Runs the tests that need real parts: Apache Kafka in KRaft mode, versitygw for S3, moto for Glue, Trino for Athena, a
 # Python producer, DuckDB, Polars, pandas and pyarrow as readers.
 # Does all the set-up in the ignored target folder, once; more arguments go to pytest (tests/real/run.sh -k rejected).
+# Without any, all tests run in two workers, which wait for their servers more than they compute.
 #
 #   TICKLAKE_BIN      the binary to test; default: cargo builds it
 #   CARGO_TARGET_DIR  as for cargo; default: target
@@ -119,4 +120,6 @@ fi
 TICKLAKE_BIN=$(cd "$(dirname "$TICKLAKE_BIN")" && pwd)/$(basename "$TICKLAKE_BIN")
 export TICKLAKE_BIN REAL_DIR=$real REAL_JAVA=$java REAL_TRINO_JAVA=$trino_java PYTHONDONTWRITEBYTECODE=1
 cd "$here"
+# A worker has servers of its own and takes file by file, in the files' order: the longest are among the first.
+[[ $# -gt 0 ]] || set -- --numprocesses 2 --dist loadfile --no-loadscope-reorder
 exec "$real/venv/bin/python" -m pytest "$@"
