@@ -160,10 +160,11 @@ pub(crate) fn is_mutant(name: &str) -> bool {
 
 
 def make_copy(copy):
-    """The program with all switches, and of its tests the simulation."""
+    """The crate with all switches, without a binary, and of its tests the simulation."""
     shutil.rmtree(copy, ignore_errors=True)
     copy.mkdir(parents=True)
-    tracked = subprocess.run(["git", "ls-files", "-coz", "--exclude-standard", "Cargo.*", "benches", "src", "schemas", "tests/it/simulation", "*.md"],
+    wanted = ["Cargo.*", "benches", "src", ":!src/main.rs", "schemas", "tests/it/simulation", "*.md"]
+    tracked = subprocess.run(["git", "ls-files", "-coz", "--exclude-standard", *wanted],
                              cwd=HOUSE, check=True, capture_output=True, text=True).stdout
     for name in filter(None, tracked.split("\0")):
         if (HOUSE / name).exists():

@@ -23,9 +23,9 @@ use parquet::arrow::arrow_writer::{ArrowRowGroupWriterFactory, compute_leaves};
 use parquet::basic::{Compression, Encoding, ZstdLevel};
 use parquet::errors::ParquetError;
 use parquet::file::metadata::{KeyValue, SortingColumn};
-use parquet::file::properties::{WriterProperties, WriterPropertiesBuilder};
+use parquet::file::properties::{EnabledStatistics, WriterProperties, WriterPropertiesBuilder};
 use parquet::file::writer::SerializedFileWriter;
-use parquet::schema::types::{ColumnPath, TypePtr};
+use parquet::schema::types::{ColumnPath, SchemaDescriptor, TypePtr};
 
 use super::pages::Pages;
 use crate::table::spec;
@@ -74,6 +74,14 @@ impl Encoder {
                 properties = properties
                     .set_column_dictionary_enabled(path.clone(), false)
                     .set_column_encoding(path, Encoding::DELTA_BINARY_PACKED);
+            }
+        }
+        for column in SchemaDescriptor::new(file_schema.clone()).columns() {
+            // The parquet crate's page index takes a page for one of nulls where it has as many nulls as rows, also where a
+            // row is several values.
+            if column.max_rep_level() > 0 {
+                let path = column.path().clone();
+                properties = properties.set_column_statistics_enabled(path, EnabledStatistics::Chunk);
             }
         }
         Self { schema, file_schema, sort, properties, zstd }
@@ -311,6 +319,24 @@ mod tests {
             assert_eq!(read(Some(selection)).columns(), rows.slice(61_234, 99).columns(), "{compression:?}");
         }
         assert!(sizes.is_sorted() && sizes[0] < sizes[2], "{sizes:?}");
+    }
+
+    #[test]
+    fn no_index_says_that_a_page_with_values_has_none() {
+        let lists = ListArray::from_iter_primitive::<Int64Type, _, _>([Some(vec![Some(1), None]), None]);
+        let rows = [("seq", Arc::new(Int64Array::from(vec![1, 2])) as ArrayRef), ("list", Arc::new(lists))];
+        let rows = RecordBatch::try_from_iter(rows).unwrap();
+        let encoder = Encoder::new(&rows.schema(), vec![0], spec::Compression::Zstd);
+        let file = encoder.encode(&rows, Vec::new()).unwrap();
+
+        let options = ArrowReaderOptions::new().with_page_index_policy(PageIndexPolicy::Optional);
+        let reader = ParquetRecordBatchReaderBuilder::try_new_with_options(file, options).unwrap();
+        let [seq, list] = &reader.metadata().column_index().unwrap()[0][..] else { panic!("two columns") };
+
+        assert!(seq.get_boundary_order().is_some(), "{seq:?}");
+        assert!(list.get_boundary_order().is_none() || !list.is_null_page(0), "{list:?}");
+        let [_, list] = reader.metadata().row_group(0).columns() else { panic!("two columns") };
+        assert_eq!(list.statistics().unwrap().null_count_opt(), Some(2));
     }
 
     #[test]

@@ -4,15 +4,17 @@ import os
 import re
 import shutil
 import signal
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 import pytest
 
+import aws
 from broker import Broker
 from cluster import Cluster
 from glue import Glue
 from guard import Guard
+from guests import ASKED_FOR, guest
 from program import CloudTable, Program, Table
 from s3 import S3
 from secure import secure_broker
@@ -39,10 +41,10 @@ def guard(tmp_path_factory):
 
 
 @pytest.fixture(scope="session")
-def place(guard, tmp_path_factory):
-    """Gives a server of a name where to live."""
-    logs = REAL / "logs"
-    logs.mkdir(exist_ok=True)
+def place(guard, tmp_path_factory, worker_id):
+    """Gives a server of a name where to live; each worker has servers of its own."""
+    logs = REAL / "logs" / worker_id
+    logs.mkdir(parents=True, exist_ok=True)
     return lambda name: Place(tmp_path_factory.mktemp(name), logs / f"{name}.log", guard)
 
 
@@ -79,6 +81,17 @@ def glue(place):
 def trino(place, glue, s3):
     with running(Trino(place("trino"), os.environ["REAL_TRINO_JAVA"], REAL / "trino", glue, s3)) as trino:
         yield trino
+
+
+@pytest.fixture(scope="session")
+def guests(place, glue, s3):
+    """By name, the engines with a virtual environment of their own that TICKLAKE_ENGINES names."""
+    java_home = Path(os.environ["REAL_JAVA"]).resolve().parents[1]
+    told = aws.ENVIRONMENT | {
+        "AWS_DEFAULT_REGION": aws.REGION, "AWS_ENDPOINT_URL_S3": s3.endpoint, "AWS_ENDPOINT_URL_GLUE": glue.endpoint,
+        "JAVA_HOME": str(java_home), "SPARK_LOCAL_IP": "127.0.0.1", "TZ": "UTC"}
+    with ExitStack() as guests:
+        yield {name: guests.enter_context(guest(place(name), REAL, told)) for name in ASKED_FOR}
 
 
 @pytest.fixture(scope="session")
@@ -138,16 +151,20 @@ def measured():
 
 
 def pytest_terminal_summary(terminalreporter):
-    if MEASURED:
+    reports = (report for reports in terminalreporter.stats.values() for report in reports)
+    lines = [line for report in reports for name, line in getattr(report, "user_properties", []) if name == "measured"]
+    if lines:
         terminalreporter.section("measured")
-        for line in MEASURED:
+        for line in lines:
             terminalreporter.write_line(line)
 
 
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_makereport(item, call):
-    """A failure shows the ends of the logs of the programs that the test ran."""
+    """A report takes along what was measured; that of a failure, the ends of the logs of the programs that ran."""
     report = yield
+    report.user_properties += [("measured", line) for line in MEASURED]
+    MEASURED.clear()
     if report.failed:
         programs = (value for value in item.funcargs.values() if isinstance(getattr(value, "logs", None), Path))
         for program in programs:

@@ -20,6 +20,8 @@ pub struct Rates {
     pub catalog: u64,
     /// Commits that fail, or whose answer is lost.
     pub commits: u64,
+    /// A question for the group's offsets that is not answered.
+    pub offsets: u64,
     /// The longest that a call takes, milliseconds.
     pub latency: u64,
 }

@@ -240,7 +240,7 @@ impl Member {
 
     async fn tell_offsets(&mut self, sources: Vec<TopicPartition>) -> Result<(), End> {
         let topic = TOPICS[self.topic].into();
-        let rate = self.faults.rates.commits;
+        let rate = self.faults.rates.offsets;
         let offsets =
             match self.faults.comes(&mut self.chance, rate, "kafka: the group's offsets were not told") {
                 true => Err(Error::new(Kind::Kafka, "simulated: the coordinator does not answer")),

@@ -76,6 +76,8 @@ impl Plan {
             reads: severity,
             catalog: severity,
             commits: severity,
+            // Asked once a second, by batches that wait for others.
+            offsets: 3 * severity,
             latency: chance.pick(&[1, 5, 40, 400, 1500]),
         };
         let mut mix = vec![E::Produce; 6];
@@ -96,7 +98,7 @@ impl Plan {
             &[E::WidenTooSoon],
             &[E::Reroute],
             &[E::TakeOver],
-            &[E::BatchBeside],
+            &[E::BatchBeside; 4],
             &[E::MadeAnew],
         ] {
             if chance.happens(350) {
