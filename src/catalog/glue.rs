@@ -32,9 +32,11 @@ use crate::aws::{self, Aws, CallError};
 use crate::error::{Error, Kind, Result};
 use crate::table::{Ddl, TableName};
 
-/// Glue takes no more partitions in one call to create some (FACTS 2.1); as many are looked up in one.
+/// Glue takes no more partitions in one call to create or to change some (FACTS 2.1, 2.2).
 const BATCH: usize = 100;
 /// Calls of such batches under way at once: Glue throttles an account, not a call (FACTS 2.5).
+/// ... and no more to look up (FACTS 2.2).
+const LOOKED_UP: usize = 1000;
 const BATCHES: usize = 4;
 /// The most partitions that a page has (FACTS 2.2).
 const PAGE: i32 = 1000;
@@ -428,12 +430,13 @@ impl Catalog for GlueCatalog {
                 None => Err(no_table(name)),
             };
         }
-        let batches: Vec<_> = values.chunks(BATCH).map(|batch| self.get_batch(name, batch)).collect();
+        let batches: Vec<_> = values.chunks(LOOKED_UP).map(|batch| self.get_batch(name, batch)).collect();
         let found: Vec<_> = futures::stream::iter(batches).buffered(BATCHES).try_collect().await?;
         Ok(found.into_iter().flatten().collect())
     }
 
-    /// Each gets the table's formats, SerDe and columns, as Athena reads a partition by its own (FACTS 2.8).
+    /// Each gets the table's formats, SerDe and columns, as Athena reads a partition by its own (FACTS 2.8). A call that fails
+    /// does not keep the others from their work.
     async fn create_partitions(&self, name: &TableName, partitions: &[Partition]) -> Result<Vec<Registered>> {
         if partitions.is_empty() {
             return Ok(Vec::new());
@@ -452,7 +455,8 @@ impl Catalog for GlueCatalog {
             taken.map(|(partition, _)| table::partition_input(partition, &found)).collect();
         let batches: Vec<_> =
             inputs.chunks(BATCH).map(|batch| self.create_batch(name, batch.to_vec())).collect();
-        let created: Vec<_> = futures::stream::iter(batches).buffered(BATCHES).try_collect().await?;
+        let created: Vec<_> = futures::stream::iter(batches).buffered(BATCHES).collect().await;
+        let created: Vec<Vec<Registered>> = created.into_iter().collect::<Result<_>>()?;
         let mut created = created.into_iter().flatten();
         let answers = refused.into_iter().map(|refused| match refused {
             Some(e) => Registered::Failed(e),

@@ -3,10 +3,13 @@
 What moto lets pass is refused here: more than 100 partitions in a call, empty or long values, a page beyond 1,000, a change
 of a table by another version than it has. Answers are paged, and keys that are not there are `UnprocessedKeys`. With faults, calls are throttled, meet other
 changes, fail for one partition among many, leave out keys that are there, and lose their answer after the work is done.
+With quotas, what is beyond so many calls a second is throttled. Indexes of partitions, which moto forgets, are kept: one that is made
+later is CREATING until it has been asked for once more than that.
 """
 
 import json
 import threading
+import time
 
 from proxy import Answer, Proxy, Through, listening
 
@@ -14,12 +17,35 @@ from proxy import Answer, Proxy, Through, listening
 FAULTS = ["throttled", "met another change", "one of a batch failed", "key left out", "answer lost"]
 BATCH = 100
 PAGE = 1000
+INDEXES = 3
+
+
+class Quota:
+    """So many calls a second; after a pause as many at once."""
+
+    def __init__(self, rate: float):
+        self._rate = self._left = rate
+        self._at = time.monotonic()
+        self._lock = threading.Lock()
+
+    def takes(self) -> bool:
+        with self._lock:
+            now = time.monotonic()
+            self._left = min(max(1, self._rate), self._left + (now - self._at) * self._rate)
+            self._at = now
+            if self._left < 1:
+                return False
+            self._left -= 1
+            return True
 
 
 class Strict(Through):
     """Each call as AWS's Glue takes it. `seen["archived"]` counts the changes of tables that keep the version before."""
 
     faults = False
+    quotas: dict[str, Quota] = {}
+    # By database and table; and of each index its name, its keys and its state.
+    indexes: dict[tuple[str, str], list[dict]] = {}
     updating = threading.Lock()
 
     def on(self, body: bytes):
@@ -30,6 +56,9 @@ class Strict(Through):
         if wrong:
             self.server.count("refused")
             return self.fail("InvalidInputException", wrong)
+        if operation in self.quotas and not self.quotas[operation].takes():
+            self.server.count("throttled")
+            return self.fail("ThrottlingException", "Rate exceeded")
         if self.faults and self.faulted(operation, asked, number):
             return None
         if operation == "GetPartitions":
@@ -169,3 +198,10 @@ def losing_glue(upstream: str):
 
 def refusing_glue(upstream: str):
     return listening(Proxy(upstream, Refusing))
+def limited_glue(upstream: str, calls_a_second: float):
+    """Each of the calls about partitions may be made so often: AWS has a quota for each, in an account's region."""
+    operations = ["BatchCreatePartition", "BatchGetPartition", "GetPartitions", "GetTable"]
+    limited = type("Limited", (Strict,), {"quotas": {operation: Quota(calls_a_second) for operation in operations}})
+    return listening(Proxy(upstream, limited))
+
+
