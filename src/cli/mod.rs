@@ -10,6 +10,7 @@ mod check;
 mod config;
 mod demo;
 mod holdings;
+mod indexes;
 mod infer;
 mod ingest;
 mod produce;

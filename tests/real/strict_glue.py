@@ -65,7 +65,12 @@ class Strict(Through):
             return self.one_page(asked)
         if operation == "UpdateTable":
             return self.update(asked)
+        if operation.endswith("PartitionIndex") or operation == "GetPartitionIndexes":
+            return self.index(operation, asked)
         status, told = self.glue(asked)
+        if operation == "CreateTable" and status == 200:
+            made = [index_of(index, "ACTIVE") for index in asked.get("PartitionIndexes", [])]
+            self.indexes[asked["DatabaseName"], asked["TableInput"]["Name"]] = made
         if operation == "BatchGetPartition" and status == 200:
             told = self.with_unprocessed(told, asked, number)
         if self.faults and operation == "BatchCreatePartition" and number % 5 == 4:
@@ -107,6 +112,21 @@ class Strict(Through):
                 return self.fail("ConcurrentModificationException", "Update table failed due to concurrent modifications")
             told = self.glue(asked)
         self.tell(*told)
+
+    def index(self, operation: str, asked: dict):
+        there = self.indexes.setdefault((asked["DatabaseName"], asked["TableName"]), [])
+        if operation == "GetPartitionIndexes":
+            told = {"PartitionIndexDescriptorList": [dict(index) for index in there]}
+            for index in there:
+                index["IndexStatus"] = "ACTIVE"
+            return self.tell(200, told)
+        busy = [index["IndexName"] for index in there if index["IndexStatus"] == "CREATING"]
+        if busy:
+            self.server.count("refused")
+            return self.fail("InvalidInputException", f"Index {busy[0]} is in CREATING state. Only 1 index can be created or "
+                             "deleted simultaneously per table.")
+        there.append(index_of(asked["PartitionIndex"], "CREATING"))
+        self.tell(200, {})
 
     def one_page(self, asked: dict):
         """moto gives all at once."""
@@ -167,6 +187,11 @@ class Refusing(Strict):
         return super().on(body)
 
 
+def index_of(asked: dict, state: str) -> dict:
+    keys = [{"Name": name, "Type": "string"} for name in asked["Keys"]]
+    return {"IndexName": asked["IndexName"], "Keys": keys, "IndexStatus": state}
+
+
 def beyond_limits(operation: str, asked: dict) -> str | None:
     """What AWS's model of Glue does not allow."""
     created, looked_up = asked.get("PartitionInputList", []), asked.get("PartitionsToGet", [])
@@ -179,6 +204,10 @@ def beyond_limits(operation: str, asked: dict) -> str | None:
         storage = entry["StorageDescriptor"]
         if not storage["Location"].startswith("s3://") or "SerializationLibrary" not in storage["SerdeInfo"]:
             return f"storage {storage}"
+    keys = [column["Name"] for column in asked.get("TableInput", {}).get("PartitionKeys", [])]
+    indexes = asked.get("PartitionIndexes", [])
+    if len(indexes) > INDEXES or any(not set(index["Keys"]) <= set(keys) for index in indexes):
+        return f"indexes {indexes} over {keys}"
     if asked.get("MaxResults", 1) > PAGE or len(asked.get("Expression", "")) > 2048:
         return f"{operation} {asked}"
     return None
@@ -186,6 +215,13 @@ def beyond_limits(operation: str, asked: dict) -> str | None:
 
 def strict_glue(upstream: str):
     return listening(Proxy(upstream, Strict))
+
+
+def limited_glue(upstream: str, calls_a_second: float):
+    """Each of the calls about partitions may be made so often: AWS has a quota for each, in an account's region."""
+    operations = ["BatchCreatePartition", "BatchGetPartition", "GetPartitions", "GetTable"]
+    limited = type("Limited", (Strict,), {"quotas": {operation: Quota(calls_a_second) for operation in operations}})
+    return listening(Proxy(upstream, limited))
 
 
 def faulty_glue(upstream: str):
@@ -198,10 +234,3 @@ def losing_glue(upstream: str):
 
 def refusing_glue(upstream: str):
     return listening(Proxy(upstream, Refusing))
-def limited_glue(upstream: str, calls_a_second: float):
-    """Each of the calls about partitions may be made so often: AWS has a quota for each, in an account's region."""
-    operations = ["BatchCreatePartition", "BatchGetPartition", "GetPartitions", "GetTable"]
-    limited = type("Limited", (Strict,), {"quotas": {operation: Quota(calls_a_second) for operation in operations}})
-    return listening(Proxy(upstream, limited))
-
-
