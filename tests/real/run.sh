@@ -6,6 +6,7 @@
 #   TICKLAKE_BIN      the binary to test; default: cargo builds it
 #   CARGO_TARGET_DIR  as for cargo; default: target
 #   TICKLAKE_CHAOS_EVENTS, TICKLAKE_CHAOS_SEED  a long run of test_chaos.py: see there
+#   TICKLAKE_NEW_PARTITIONS, TICKLAKE_GLUE_CALLS  the full size of test_midnight.py: see there
 #   CI=true           a missing toolchain is a failure; otherwise it is said, and the tests are skipped
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/../.."

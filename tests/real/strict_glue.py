@@ -10,6 +10,7 @@ later is CREATING until it has been asked for once more than that.
 import json
 import threading
 import time
+import uuid
 
 from proxy import Answer, Proxy, Through, listening
 
@@ -44,6 +45,8 @@ class Strict(Through):
 
     faults = False
     quotas: dict[str, Quota] = {}
+    # Partitions that the next page is made of, by its token.
+    left: dict[str, list] = {}
     # By database and table; and of each index its name, its keys and its state.
     indexes: dict[tuple[str, str], list[dict]] = {}
     updating = threading.Lock()
@@ -129,15 +132,20 @@ class Strict(Through):
         self.tell(200, {})
 
     def one_page(self, asked: dict):
-        """moto gives all at once."""
-        begin, most = int(asked.pop("NextToken", 0)), asked.pop("MaxResults", PAGE)
-        status, told = self.glue(asked)
-        if status == 200:
+        """moto gives all at once: it is asked for the first page, and what is left waits under the next one's token."""
+        token, most = asked.pop("NextToken", None), asked.pop("MaxResults", PAGE)
+        if token is None:
+            status, told = self.glue(asked)
+            if status != 200:
+                return self.tell(status, told)
             partitions = told["Partitions"]
-            told = {"Partitions": partitions[begin:begin + most]}
-            if begin + most < len(partitions):
-                told["NextToken"] = str(begin + most)
-        self.tell(status, told)
+        else:
+            partitions = self.left[token]
+        told = {"Partitions": partitions[:most]}
+        if len(partitions) > most:
+            told["NextToken"] = uuid.uuid4().hex
+            self.left[told["NextToken"]] = partitions[most:]
+        self.tell(200, told)
 
     def with_unprocessed(self, told: dict, asked: dict, number: int) -> dict:
         found = told.get("Partitions", [])
