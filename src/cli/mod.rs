@@ -9,6 +9,7 @@ mod bench;
 mod check;
 mod config;
 mod demo;
+mod footers;
 mod holdings;
 mod indexes;
 mod infer;
@@ -21,6 +22,7 @@ mod signals;
 mod table;
 mod terminal;
 mod verify;
+mod xdg;
 
 use std::io::Write;
 use std::path::PathBuf;

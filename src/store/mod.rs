@@ -19,7 +19,7 @@ use bytes::Bytes;
 use futures::{StreamExt, TryStreamExt};
 use object_store::memory::InMemory;
 use object_store::path::Path;
-use object_store::{GetOptions, GetRange, ObjectStore, ObjectStoreExt, PutMode, PutOptions};
+use object_store::{GetOptions, GetRange, ObjectMeta, ObjectStore, ObjectStoreExt, PutMode, PutOptions};
 
 pub use lifecycle::{Expiry, Told};
 pub use local::Durability;
@@ -90,6 +90,8 @@ pub struct Entry {
     /// Relative to the folder.
     pub name: String,
     pub size_bytes: u64,
+    /// When it was put, as the store has it, in milliseconds since the epoch.
+    pub modified_ms: i64,
 }
 
 impl Stores {
@@ -316,7 +318,7 @@ impl Folder {
             .into_iter()
             .filter_map(|meta| {
                 let name = meta.location.filename()?.to_owned();
-                (!is_hidden(&name)).then_some(Entry { name, size_bytes: meta.size })
+                (!is_hidden(&name)).then(|| Entry::new(name, &meta))
             })
             .collect();
         folders.sort_unstable();
@@ -359,7 +361,7 @@ impl Folder {
                         .map(|parts| parts.map(|part| part.as_ref().to_owned()).collect());
                     parts
                         .filter(|parts| !parts.iter().any(|part| is_hidden(part)))
-                        .map(|parts| Ok(Entry { name: parts.join("/"), size_bytes: meta.size }))
+                        .map(|parts| Ok(Entry::new(parts.join("/"), &meta)))
                 }
                 Err(e) => Some(Err(e)),
             })
@@ -412,6 +414,12 @@ impl Folder {
         };
         let error = error.because(e);
         if lasting { error } else { error.retryable() }
+    }
+}
+
+impl Entry {
+    fn new(name: String, meta: &ObjectMeta) -> Self {
+        Self { name, size_bytes: meta.size, modified_ms: meta.last_modified.timestamp_millis() }
     }
 }
 

@@ -19,6 +19,7 @@
 mod catalog;
 mod chains;
 mod columns;
+mod footers;
 mod inventory;
 mod records;
 mod repair;
@@ -35,6 +36,7 @@ use chrono::NaiveDate;
 use futures::TryStreamExt;
 
 use self::chains::Looked;
+pub use self::footers::Footers;
 pub use self::inventory::{FileLine, Holding, files, inventory, registered};
 use self::records::Spans;
 pub use self::repair::{RegisteredLine, Repaired, repair};

@@ -1,14 +1,15 @@
 """Proves that a change of the day is within the limits of Glue's API, and that what comes of it is read: each symbol gets a new
 partition, all at once.
 
-    TICKLAKE_NEW_PARTITIONS=10000 TICKLAKE_GLUE_CALLS=10 tests/real/run.sh test_midnight.py
+    TICKLAKE_NEW_PARTITIONS=10000 tests/real/run.sh test_midnight.py -k registered
 
-is the full size: so many partitions, and so many calls a second of each operation. Without them it is a small one.
+is the full size. TICKLAKE_GLUE_CALLS is how many calls a second of each operation are taken, 1 without it.
 """
 
 import json
 import os
 import time
+from collections import Counter
 from typing import NamedTuple
 
 import duckdb
@@ -112,17 +113,26 @@ def test_the_program_reads_the_partitions_of_a_day(midnight, s3, glue, measured)
     with strict_glue.strict_glue(glue.endpoint) as strict, listening(Proxy(s3.endpoint, Counting)) as counting:
         program = midnight.table.program.with_glue(strict.endpoint).with_s3(counting.endpoint)
 
-        def said(*arguments) -> list[dict]:
+        def said(*arguments) -> tuple[list[dict], Counter]:
             begin, asked = time.monotonic(), strict.seen + counting.seen
             lines = program.must(*arguments, seconds=SECONDS).stdout.splitlines()
             calls = strict.seen + counting.seen - asked
             measured(f"{PARTITIONS:,} partitions by {arguments[:2]}: {time.monotonic() - begin:.1f} s, {dict(calls)}")
-            return [json.loads(line) for line in lines]
+            return [json.loads(line) for line in lines], calls
 
-        [row] = said("query", "--format", "jsonl", f"{ROWS} {name}")
+        [row], _ = said("query", "--format", "jsonl", f"{ROWS} {name}")
         assert tuple(row.values()) == FOUND
-        stats = said("table", "partitions", name, "--stats", "--json")
+        ask = ["table", "partitions", name, "--stats", "--json"]
+        stats, calls = said(*ask)
         assert [row["rows"] for row in stats] == [1] * (PARTITIONS + 1)
+        assert (calls["lists"], calls["GETs"]) == (PARTITIONS + 1, PARTITIONS + 1)
+        again, calls = said(*ask)
+        assert again == stats and calls["lists"] == PARTITIONS + 1 and calls["GETs"] == 0, "footers are read once"
+        # What was kept may be spoiled: then it is as if there were none.
+        [kept] = program.folder.glob("cache/ticklake/footers/*.json")
+        kept.write_bytes(kept.read_bytes()[:-1])
+        done = program.must(*ask, seconds=SECONDS)
+        assert [json.loads(line) for line in done.stdout.splitlines()] == stats and "of no use" in done.stderr
 
 
 def test_others_read_the_partitions_of_a_day(midnight, s3, trino, measured):
