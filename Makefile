@@ -2,8 +2,8 @@
 #
 #   make demo    builds the program and runs the whole system in one process
 #   make test    all tests, those with a real Kafka broker included
-#   make soak    the tests that look for lost and doubled rows, for hours: SCHEDULES, SEED and EVENTS say how many; and those
-#                engines that are large to fetch
+#   make soak    the tests that look for lost and doubled rows, for hours: SCHEDULES, SEED and EVENTS say how many; then the
+#                engines that are large to fetch, and a day of 10,000 new partitions
 #   make bench   the stages of the hot path one at a time, beside crates that do the same; the first run is the baseline of
 #                the later ones, KEEP=1 makes a new one. A whole job: ticklake bench
 #   make check   format, lints, docs, licences and sources of dependencies, the AWS template
@@ -44,6 +44,7 @@ soak:
 	PROPTEST_CASES=60000 cargo test --release --locked --test it fuzz::
 	TICKLAKE_ENGINES="spark awswrangler" tests/real/run.sh test_engines.py
 	TICKLAKE_CHAOS_EVENTS=$(EVENTS) TICKLAKE_CHAOS_SEED=$(SEED) tests/real/run.sh test_chaos.py -s
+	TICKLAKE_NEW_PARTITIONS=10000 tests/real/run.sh test_midnight.py -k registered
 
 CRITERION = $(or $(CARGO_TARGET_DIR),target)/criterion
 bench:

@@ -21,7 +21,9 @@ use hyper_util::rt::TokioIo;
 use hyper_util::service::TowerToHyperService;
 use prometheus_client::collector::Collector;
 use prometheus_client::encoding::text::encode;
-use prometheus_client::encoding::{DescriptorEncoder, EncodeLabelSet, EncodeMetric};
+use prometheus_client::encoding::{
+    DescriptorEncoder, EncodeLabelSet, EncodeMetric, MetricEncoder, NoLabelSet,
+};
 use prometheus_client::metrics::MetricType;
 use prometheus_client::metrics::counter::ConstCounter;
 use prometheus_client::metrics::gauge::ConstGauge;
@@ -30,7 +32,7 @@ use tokio::net::TcpListener;
 use tokio::sync::{Semaphore, watch};
 
 use crate::error::{Error, Kind, Result};
-use crate::ingest::Progress;
+use crate::ingest::{Progress, RegistrationLag};
 
 /// A job that reads tells of itself every second. Where it waits for a store or a catalog at a rebalance it does not,
 /// and a restart would not help it: that waits 10 minutes at most, and a request some more.
@@ -190,6 +192,17 @@ impl Collector for Figures {
             "Partitions with new files to be registered, or looked up again in the catalog",
             progress.registration_backlog,
         )?;
+        out.seconds(
+            "oldest_unregistered_seconds",
+            "How long the oldest file has been in the store whose partition is not known to be in the catalog",
+            progress.oldest_unregistered,
+        )?;
+        out.put(
+            "registration_lag_seconds",
+            "From a partition's first file in the store to the partition in the catalog",
+            MetricType::Histogram,
+            Lag(&progress.registration_lag),
+        )?;
         let held = &progress.held;
         out.gauges(
             "held_records",
@@ -254,6 +267,20 @@ impl Figures {
             progress.offsets_committed,
         )?;
         out.counter("commits_failed", "Commits of offsets that failed", progress.commits_failed)
+    }
+}
+
+struct Lag<'a>(&'a RegistrationLag);
+
+impl EncodeMetric for Lag<'_> {
+    fn encode(&self, mut encoder: MetricEncoder<'_>) -> Result<(), fmt::Error> {
+        let Self(lag) = self;
+        let buckets: Vec<(f64, u64)> = lag.buckets().collect();
+        encoder.encode_histogram::<NoLabelSet>(lag.sum().as_secs_f64(), lag.count(), &buckets, None)
+    }
+
+    fn metric_type(&self) -> MetricType {
+        MetricType::Histogram
     }
 }
 

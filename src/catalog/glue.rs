@@ -4,6 +4,7 @@
 //! that was throttled or met another change is made again by the SDK, with jitter; what stays failed is retryable.
 
 mod expression;
+mod index;
 mod table;
 mod view;
 
@@ -21,21 +22,23 @@ use aws_sdk_glue::operation::create_table::CreateTableError;
 use aws_sdk_glue::operation::delete_table::DeleteTableError;
 use aws_sdk_glue::operation::update_table::UpdateTableError;
 use aws_sdk_glue::types::{
-    BatchUpdatePartitionRequestEntry, DatabaseInput, ErrorDetail, PartitionInput, PartitionValueList,
-    TableInput,
+    BatchUpdatePartitionRequestEntry, DatabaseInput, ErrorDetail, PartitionIndex, PartitionInput,
+    PartitionValueList, TableInput,
 };
 use aws_smithy_runtime_api::client::interceptors::context::Error as TypeErasedError;
 use futures::{StreamExt, TryStreamExt};
 
-use super::{Catalog, Condition, Partition, Registered, View, is_taken, no_table, wrong_count};
+use super::{Catalog, Condition, Index, Partition, Registered, View, is_taken, no_table, wrong_count};
 use crate::aws::{self, Aws, CallError};
 use crate::error::{Error, Kind, Result};
 use crate::table::{Ddl, TableName};
 
-/// Glue takes no more partitions in one call to create some (FACTS 2.1); as many are looked up in one.
+/// Glue takes no more partitions in one call to create or to change some (FACTS 2.1, 2.2).
 const BATCH: usize = 100;
-/// Nor more than these in one call to delete some (FACTS 2.1).
-const BATCH_DELETED: usize = 25;
+/// ... nor more to drop,
+const BATCH_DROPPED: usize = 25;
+/// ... and to look up (FACTS 2.2).
+const LOOKED_UP: usize = 1000;
 /// Calls of such batches under way at once: Glue throttles an account, not a call (FACTS 2.5).
 const BATCHES: usize = 4;
 /// The most partitions that a page has (FACTS 2.2).
@@ -102,13 +105,20 @@ impl GlueCatalog {
     }
 
     /// Makes a table or a view, and its database where it is not there; `false` where the name is taken.
-    async fn create(&self, name: &TableName, input: TableInput) -> Result<bool> {
+    async fn create(
+        &self,
+        name: &TableName,
+        input: TableInput,
+        indexes: Vec<PartitionIndex>,
+    ) -> Result<bool> {
+        let indexes = (!indexes.is_empty()).then_some(indexes);
         let create = || {
             self.client
                 .create_table()
                 .set_catalog_id(self.catalog_id.clone())
                 .database_name(name.database())
                 .table_input(input.clone())
+                .set_partition_indexes(indexes.clone())
                 .send()
         };
         let mut made = create().await;
@@ -292,7 +302,7 @@ impl GlueCatalog {
 #[async_trait]
 impl Catalog for GlueCatalog {
     async fn create_table(&self, ddl: &Ddl) -> Result<bool> {
-        self.create(&ddl.name, table::input(ddl)?).await
+        self.create(&ddl.name, table::input(ddl)?, index::wanted(ddl)?).await
     }
 
     async fn put_view(&self, view: &View) -> Result<()> {
@@ -300,7 +310,7 @@ impl Catalog for GlueCatalog {
         match self.find(name).await? {
             None => {
                 // Another process was quicker: it is looked at again.
-                let made = self.create(name, input).await?;
+                let made = self.create(name, input, Vec::new()).await?;
                 if made { Ok(()) } else { Err(is_taken(name).retryable()) }
             }
             Some(found) if view::is_ours(&found) => {
@@ -375,6 +385,17 @@ impl Catalog for GlueCatalog {
         Ok(renewed.into_iter().sum())
     }
 
+    async fn indexes(&self, ddl: &Ddl) -> Result<Vec<Index>> {
+        match ddl.is_indexed() {
+            true => index::judged(ddl, self.indexes_of(&ddl.name).await?),
+            false => Ok(Vec::new()),
+        }
+    }
+
+    async fn create_index(&self, name: &TableName, columns: &[String]) -> Result<()> {
+        self.make_index(name, columns).await
+    }
+
     async fn drop_table(&self, name: &TableName) -> Result<bool> {
         // Of a view or a table of another format the catalog has what no file has.
         match self.find(name).await? {
@@ -446,12 +467,13 @@ impl Catalog for GlueCatalog {
                 None => Err(no_table(name)),
             };
         }
-        let batches: Vec<_> = values.chunks(BATCH).map(|batch| self.get_batch(name, batch)).collect();
+        let batches: Vec<_> = values.chunks(LOOKED_UP).map(|batch| self.get_batch(name, batch)).collect();
         let found: Vec<_> = futures::stream::iter(batches).buffered(BATCHES).try_collect().await?;
         Ok(found.into_iter().flatten().collect())
     }
 
-    /// Each gets the table's formats, SerDe and columns, as Athena reads a partition by its own (FACTS 2.8).
+    /// Each gets the table's formats, SerDe and columns, as Athena reads a partition by its own (FACTS 2.8). A call that fails
+    /// does not keep the others from their work.
     async fn create_partitions(&self, name: &TableName, partitions: &[Partition]) -> Result<Vec<Registered>> {
         if partitions.is_empty() {
             return Ok(Vec::new());
@@ -470,7 +492,8 @@ impl Catalog for GlueCatalog {
             taken.map(|(partition, _)| table::partition_input(partition, &found)).collect();
         let batches: Vec<_> =
             inputs.chunks(BATCH).map(|batch| self.create_batch(name, batch.to_vec())).collect();
-        let created: Vec<_> = futures::stream::iter(batches).buffered(BATCHES).try_collect().await?;
+        let created: Vec<_> = futures::stream::iter(batches).buffered(BATCHES).collect().await;
+        let created: Vec<Vec<Registered>> = created.into_iter().collect::<Result<_>>()?;
         let mut created = created.into_iter().flatten();
         let answers = refused.into_iter().map(|refused| match refused {
             Some(e) => Registered::Failed(e),
@@ -484,7 +507,7 @@ impl Catalog for GlueCatalog {
             return Ok(0);
         }
         let batches: Vec<_> =
-            values.chunks(BATCH_DELETED).map(|batch| self.drop_batch(name, batch)).collect();
+            values.chunks(BATCH_DROPPED).map(|batch| self.drop_batch(name, batch)).collect();
         let dropped: Vec<u64> = futures::stream::iter(batches).buffered(BATCHES).try_collect().await?;
         Ok(dropped.into_iter().sum())
     }

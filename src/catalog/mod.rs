@@ -37,6 +37,24 @@ pub enum Registered {
     Failed(Error),
 }
 
+/// An index of a catalog over a table's partitions.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Index {
+    /// Partition columns; it serves conditions on the first one.
+    pub columns: Vec<String>,
+    pub state: IndexState,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum IndexState {
+    Missing,
+    /// It is being made, or removed. Meanwhile no other one of the table can be.
+    Changing,
+    Ready,
+    /// With what the catalog says of it.
+    Failed(String),
+}
+
 /// A query that has a name, as a table has.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct View {
@@ -106,6 +124,17 @@ pub trait Catalog: Debug + Send + Sync {
     /// Gives partitions the columns of their table where they were registered with other types, and tells how many got them:
     /// engines read a partition by its own. Nothing to do where partitions have none.
     async fn renew_partitions(&self, name: &TableName) -> Result<u64>;
+
+    /// The indexes over partitions that a table's DDL asks for, as they stand; none from a catalog that needs none.
+    async fn indexes(&self, _: &Ddl) -> Result<Vec<Index>> {
+        Ok(Vec::new())
+    }
+
+    /// Begins to make an index over these partition columns.
+    async fn create_index(&self, name: &TableName, columns: &[String]) -> Result<()> {
+        let _ = columns;
+        Err(Error::usage("the catalog makes no indexes: it needs none").with("table", name))
+    }
 
     /// Forgets a table and its partitions, or a view that was made here; files stay. `false` where there was none.
     async fn drop_table(&self, name: &TableName) -> Result<bool>;

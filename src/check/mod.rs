@@ -16,6 +16,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde::Serialize;
 
 use self::estimate::Estimate;
+use crate::catalog::IndexState;
 use crate::error::{Result, chain};
 use crate::ingest::Job;
 use crate::ingest::trial::{Outcome, Tally};
@@ -238,12 +239,37 @@ async fn look_at_catalog(job: &Job) -> Finding {
         );
     }
     match read_partitions(job).await {
-        Ok(()) => Finding::good(
-            "catalog",
-            format!("{name} is there, with the DDL's columns, and its partitions can be read"),
-        ),
+        Ok(()) => look_at_indexes(job, &there).await.unwrap_or_else(|| {
+            Finding::good(
+                "catalog",
+                format!("{name} is there, with the DDL's columns, and its partitions can be read"),
+            )
+        }),
         Err(e) => Finding::failed("catalog", &e),
     }
+}
+
+/// What is not well with the indexes over partitions that the table asks for.
+async fn look_at_indexes(job: &Job, there: &Ddl) -> Option<Finding> {
+    let indexes = match job.catalog.indexes(there).await {
+        Ok(indexes) => indexes,
+        Err(e) => {
+            let fix = "a job would run: give glue:GetPartitionIndexes, or look in Glue";
+            return Some(Finding::doubtful("catalog", chain(&e), fix));
+        }
+    };
+    let lacking = indexes.iter().filter(|index| index.state != IndexState::Ready);
+    let lacking: Vec<&str> = lacking.map(|index| index.columns[0].as_str()).collect();
+    if lacking.is_empty() {
+        return None;
+    }
+    let said = format!(
+        "{} is there; its partitions have no index by {}, which partition_filtering.enabled asks for",
+        there.name,
+        lacking.join(", ")
+    );
+    let fix = "`ticklake table alter` makes what is missing, and says what is being made; without it queries take longer to plan";
+    Some(Finding::doubtful("catalog", said, fix))
 }
 
 /// Asks for partitions as a job does, in both of its ways. Whether it may register them no question shows: Glue knows no

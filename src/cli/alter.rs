@@ -6,9 +6,9 @@ use std::path::PathBuf;
 
 use clap::Args;
 
-use super::Lake;
 use super::table::{find, read_ddl};
 use super::terminal::{Stdout, counted, unwritable};
+use super::{Lake, indexes};
 use crate::config::{CatalogAt, Settings};
 use crate::error::{Error, Kind, Result};
 use crate::ingest::all_kept;
@@ -32,15 +32,20 @@ pub async fn alter(args: &AlterArgs, lake: &Lake, settings: &Settings) -> Result
         evolve(&was, wanted, lake).await.map_err(|e| e.with("file", args.file.display()))?;
     if lines.is_empty() {
         // Partitions may still have to be: an earlier change was cut off, or a job registered some by the types of before.
-        let renewed = if args.dry_run { 0 } else { lake.catalog.renew_partitions(&to.name).await? };
-        return Ok(match renewed {
+        if args.dry_run {
+            return Ok(format!("{} is what the DDL says: nothing changes\n", to.name));
+        }
+        let renewed = lake.catalog.renew_partitions(&to.name).await?;
+        let indexed = indexes::make_next(&to, &*lake.catalog).await?;
+        let said = match renewed {
             0 => format!("{} is what the DDL says: nothing changes\n", to.name),
             _ => format!(
                 "{} is what the DDL says; {} had other types, and have its now\n",
                 to.name,
                 counted(renewed, "partition")
             ),
-        });
+        };
+        return Ok(said + &indexed);
     }
     if settings.catalog == CatalogAt::Glue
         && !widened.is_empty()
@@ -48,6 +53,11 @@ pub async fn alter(args: &AlterArgs, lake: &Lake, settings: &Settings) -> Result
     {
         // A partition is read by its own types first: a wider file that comes late would make Athena and Trino fail.
         lines.push("! each partition that Glue has gets the types too".to_owned());
+    }
+    if settings.catalog == CatalogAt::Glue && to.is_indexed() && !was.is_indexed() {
+        lines.push(
+            "! Glue indexes the table's partitions by each of their columns, one after the other".to_owned(),
+        );
     }
     let mut out = Stdout::buffered();
     lines
@@ -67,10 +77,11 @@ pub async fn alter(args: &AlterArgs, lake: &Lake, settings: &Settings) -> Result
         .with("catalog", &settings.catalog));
     }
     let renewed = if widened.is_empty() { 0 } else { lake.catalog.renew_partitions(&to.name).await? };
-    Ok(match renewed {
+    let said = match renewed {
         0 => format!("{} is changed\n", to.name),
         _ => format!("{} is changed, with {}\n", to.name, counted(renewed, "partition")),
-    })
+    };
+    Ok(said + &indexes::make_next(&to, &*lake.catalog).await?)
 }
 
 async fn evolve(was: &Ddl, mut wanted: Ddl, lake: &Lake) -> Result<Evolution> {

@@ -6,20 +6,20 @@ use std::sync::Arc;
 use arrow::array::{ArrayRef, Int64Array, RecordBatch, StringArray, TimestampMillisecondArray};
 use clap::Args;
 
-use super::Lake;
 use super::table::find;
 use super::terminal::{Stdout, unwritable};
+use super::{Lake, footers};
 use crate::config::Settings;
 use crate::error::{Error, Kind, Result};
 use crate::query::{self, Answer, Format};
-use crate::table::{PartitionKey, TableName};
+use crate::table::{Ddl, PartitionKey, TableName};
 use crate::verify::{Check, Dates, Holding, PATIENCE, files, inventory, registered};
 
 #[derive(Debug, Args)]
 pub struct PartitionsArgs {
     #[arg(value_name = "DB.NAME")]
     name: TableName,
-    /// Read the footers of their files too: rows, bytes, event times, and how far each source is
+    /// Read the footers of their files too: rows, bytes, event times, and how far each source is; those on S3 once
     #[arg(long)]
     stats: bool,
     /// Only partitions whose `date` is one of these, both ends included
@@ -45,7 +45,7 @@ pub async fn partitions(args: &PartitionsArgs, lake: &Lake, settings: &Settings)
     let columns: Vec<&str> = ddl.partitioned_by.iter().map(|column| column.name.as_str()).collect();
     let check = check(&args.name, &args.dates, lake);
     let holdings = match args.stats {
-        true => inventory(&check, &ddl).await?,
+        true => with_footers(&check, &ddl).await?,
         false => registered(&check, &ddl).await?,
     };
     let mut out = Stdout::buffered();
@@ -65,6 +65,18 @@ pub async fn partitions(args: &PartitionsArgs, lake: &Lake, settings: &Settings)
         }
     }
     out.flush().map_err(unwritable)
+}
+
+/// Footers on S3 that were read before are not read again.
+async fn with_footers(check: &Check, ddl: &Ddl) -> Result<Vec<Holding>> {
+    let file = ddl.location.as_deref().and_then(footers::file_of);
+    let mut known = file.as_deref().map(footers::load).unwrap_or_default();
+    let before = known.clone();
+    let holdings = inventory(check, ddl, &mut known).await?;
+    if let Some(file) = file.filter(|_| known != before) {
+        footers::keep(&known, &file);
+    }
+    Ok(holdings)
 }
 
 /// One line each.

@@ -10,7 +10,9 @@ mod check;
 mod config;
 mod demo;
 mod expire;
+mod footers;
 mod holdings;
+mod indexes;
 mod infer;
 mod ingest;
 mod produce;
@@ -21,6 +23,7 @@ mod signals;
 mod table;
 mod terminal;
 mod verify;
+mod xdg;
 
 use std::io::Write;
 use std::path::PathBuf;

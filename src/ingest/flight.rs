@@ -116,6 +116,7 @@ impl Flights {
             source: chain.source.clone(),
             assignment: at.assignment,
             held: rows.packed.first_offset(),
+            since: now,
         };
         *self.held.entry((waiting.source.clone(), waiting.held)).or_default() += 1;
         let seal = Seal {
@@ -133,6 +134,7 @@ impl Flights {
             let permit = shared.writes.acquire().await;
             let landed = land(seal, &origin, &specs, &shared.encoders, &meter).await;
             drop(permit);
+            let waiting = Waiting { since: Instant::now(), ..waiting };
             Flight { side, partition, waiting, rows, landed }
         });
     }

@@ -27,7 +27,7 @@ use super::guard::Guard;
 use super::origin::Origin;
 use super::place::Placer;
 use super::progress::{Meter, Progress};
-use super::register::{Registry, Waiting, register};
+use super::register::{Registration, Registry, Waiting, register};
 use super::shared::Shared;
 use super::specs::Specs;
 use super::target::Target;
@@ -87,7 +87,7 @@ pub(super) struct Pipeline {
     /// Links whose chain ends beyond what is known of the topic: the broker is being asked.
     unverified: Vec<Verify>,
     registry: Registry,
-    registering: JoinSet<(Side, Vec<PartitionKey>, Result<usize>)>,
+    registering: JoinSet<(Side, Vec<PartitionKey>, Result<Registration>)>,
     leaving: Vec<Leaving>,
     draining: Option<Drain>,
     progress: Progress,
@@ -495,10 +495,11 @@ impl Pipeline {
 
     fn on_registered(
         &mut self,
-        (side, keys, registered): (Side, Vec<PartitionKey>, Result<usize>),
+        (side, keys, registered): (Side, Vec<PartitionKey>, Result<Registration>),
     ) -> Result<()> {
-        self.progress.partitions_registered += registered? as u64;
-        for waiting in self.registry.done(side, keys, Instant::now()) {
+        let registered = registered?;
+        self.progress.partitions_registered += registered.created as u64;
+        for waiting in self.registry.done(side, keys, &registered.new, Instant::now()) {
             self.release(&waiting);
         }
         Ok(())

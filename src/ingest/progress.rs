@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
+use super::lag::RegistrationLag;
 use crate::kafka::TopicPartition;
 
 /// What a job has done so far, which only grows, and how it stands.
@@ -53,6 +54,10 @@ pub struct Progress {
     pub oldest_unsealed: Duration,
     /// Partitions with new links that are to be registered, or looked up again in the catalog.
     pub registration_backlog: u64,
+    /// How long the oldest file has been in the store whose partition is not known to be in the catalog yet.
+    pub oldest_unregistered: Duration,
+    /// How long that took, of each partition that was registered.
+    pub registration_lag: RegistrationLag,
     /// Offsets that are read and must not be committed yet, by what their sources wait for first.
     pub held: Held,
 }
@@ -90,6 +95,8 @@ impl Progress {
             in_flight: self.in_flight + other.in_flight,
             oldest_unsealed: self.oldest_unsealed.max(other.oldest_unsealed),
             registration_backlog: self.registration_backlog + other.registration_backlog,
+            oldest_unregistered: self.oldest_unregistered.max(other.oldest_unregistered),
+            registration_lag: self.registration_lag.and(&other.registration_lag),
             held: self.held.and(&other.held),
             rejected_by: self.rejected_by,
             seals: self.seals,

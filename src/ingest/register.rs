@@ -2,13 +2,14 @@
 //!
 //! What is known expires, so that a partition dropped under a running job is registered again (DESIGN §3.13).
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::MutexGuard;
 use std::time::Duration;
 
 use tokio::time::Instant;
 
 use super::buffer::{ChainId, Side};
+use super::lag::RegistrationLag;
 use super::progress::Meter;
 use super::retry::retried;
 use super::shared::Known;
@@ -29,6 +30,8 @@ pub(super) struct Waiting {
     pub assignment: u64,
     /// The offset that is held until then.
     pub held: i64,
+    /// When its link was in the store.
+    pub since: Instant,
 }
 
 /// What a job knows of the catalog, and what waits for it.
@@ -38,11 +41,21 @@ pub(super) struct Registry {
     known: Known,
     /// In order, so that what is asked of the catalog does not depend on a hash.
     waiting: BTreeMap<(Side, PartitionKey), Vec<Waiting>>,
+    lag: RegistrationLag,
+}
+
+/// What became of partitions that were to be registered.
+#[derive(Debug, Default)]
+pub(crate) struct Registration {
+    /// How many another writer did not register first.
+    pub created: usize,
+    /// Those that the catalog did not have.
+    pub new: Vec<PartitionKey>,
 }
 
 impl Registry {
     pub fn new(ttl: Duration, known: Known) -> Self {
-        Self { ttl, known, waiting: BTreeMap::new() }
+        Self { ttl, known, waiting: BTreeMap::new(), lag: RegistrationLag::default() }
     }
 
     pub fn is_known(&self, side: Side, partition: &PartitionKey, now: Instant) -> bool {
@@ -64,11 +77,22 @@ impl Registry {
         Some((side, keys.map(|(_, key)| key.clone()).collect()))
     }
 
-    /// Notes that partitions are registered, and gives what waited for them.
-    pub fn done(&mut self, side: Side, partitions: Vec<PartitionKey>, now: Instant) -> Vec<Waiting> {
+    /// Notes that partitions are registered, some of them just now, and gives what waited for them.
+    pub fn done(
+        &mut self,
+        side: Side,
+        partitions: Vec<PartitionKey>,
+        new: &[PartitionKey],
+        now: Instant,
+    ) -> Vec<Waiting> {
+        let new: HashSet<&PartitionKey> = new.iter().collect();
         let mut released = Vec::new();
         for partition in partitions {
+            let is_new = new.contains(&partition);
             let key = (side, partition);
+            if is_new && let Some(since) = first(self.waiting.get(&key).into_iter().flatten()) {
+                self.lag.observe(now.duration_since(since));
+            }
             released.extend(self.waiting.remove(&key).into_iter().flatten());
             self.known().insert(key, now + self.ttl);
         }
@@ -78,6 +102,16 @@ impl Registry {
     /// How many partitions wait.
     pub fn backlog(&self) -> usize {
         self.waiting.len()
+    }
+
+    /// For how long the first of their links has been in the store.
+    pub fn oldest(&self, now: Instant) -> Duration {
+        first(self.waiting.values().flatten()).map_or(Duration::ZERO, |since| now.duration_since(since))
+    }
+
+    /// How long those took that were registered so far.
+    pub fn lag(&self) -> &RegistrationLag {
+        &self.lag
     }
 
     /// Whether a source waits for a partition to be registered before it goes beyond an offset.
@@ -97,13 +131,18 @@ impl Registry {
     }
 }
 
-/// Registers partitions; gives how many were not there before. A catalog that is down is tried again for a while.
+/// When the first of several links was in the store.
+fn first<'a>(waiting: impl Iterator<Item = &'a Waiting>) -> Option<Instant> {
+    waiting.map(|waiting| waiting.since).min()
+}
+
+/// Registers partitions. A catalog that is down is tried again for a while.
 pub(crate) async fn register(
     catalog: &dyn Catalog,
     target: &Target,
     keys: &[PartitionKey],
     meter: &Meter,
-) -> Result<usize> {
+) -> Result<Registration> {
     let wanted: Vec<Partition> = keys
         .iter()
         .map(|key| {
@@ -111,21 +150,39 @@ pub(crate) async fn register(
             Ok(Partition { values: key.values().to_vec(), location })
         })
         .collect::<Result<_>>()?;
-    retried("register partitions", || once(catalog, target, &wanted, meter)).await
+    let new = retried("look up partitions", || missing(catalog, target, &wanted, meter)).await?;
+    if new.is_empty() {
+        return Ok(Registration::default());
+    }
+    // Only where some of them may be there by now is it looked again.
+    let mut looked = Some(new.clone());
+    let create = || create(catalog, target, &new, looked.take(), meter);
+    let raced = retried("register partitions", create).await?;
+    let values: HashSet<&[String]> = new.iter().map(|partition| &*partition.values).collect();
+    Ok(Registration {
+        created: new.len() - raced,
+        new: keys.iter().filter(|key| values.contains(key.values())).cloned().collect(),
+    })
 }
 
-async fn once(catalog: &dyn Catalog, target: &Target, wanted: &[Partition], meter: &Meter) -> Result<usize> {
-    let mut missing = missing(catalog, target, wanted, meter).await?;
-    if missing.is_empty() {
-        return Ok(0);
-    }
-    let mut created = 0;
+/// Creates those of the partitions that are not there; gives how many another writer created meanwhile.
+async fn create(
+    catalog: &dyn Catalog,
+    target: &Target,
+    new: &[Partition],
+    looked: Option<Vec<Partition>>,
+    meter: &Meter,
+) -> Result<usize> {
+    let missing = match looked {
+        Some(missing) => missing,
+        None => missing(catalog, target, new, meter).await?,
+    };
     let mut failed = None;
     let answers = meter.catalog(catalog.create_partitions(&target.name, &missing).await)?;
     let mut raced = Vec::new();
-    for (partition, answer) in missing.drain(..).zip(answers) {
+    for (partition, answer) in missing.into_iter().zip(answers) {
         match answer {
-            Registered::Created => created += 1,
+            Registered::Created => {}
             Registered::AlreadyExists => raced.push(partition),
             Registered::Failed(e) => failed = Some(e.with("partition", partition.location)),
         }
@@ -138,7 +195,7 @@ async fn once(catalog: &dyn Catalog, target: &Target, wanted: &[Partition], mete
                 .retryable(),
         );
     }
-    failed.map_or(Ok(created), Err)
+    failed.map_or(Ok(raced.len()), Err)
 }
 
 /// Those that the catalog does not have. One that it has at another place is an error: its rows would not be seen.

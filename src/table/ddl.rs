@@ -78,6 +78,11 @@ impl Ddl {
         sorted(self) == sorted(other)
     }
 
+    /// Whether the catalog is to index the table's partitions, and Athena to ask it by that (FACTS 2.12).
+    pub fn is_indexed(&self) -> bool {
+        self.property("partition_filtering.enabled").is_some_and(|value| value.eq_ignore_ascii_case("true"))
+    }
+
     /// Whether Athena computes the table's partitions, and does not look at those that are registered (FACTS 3.10).
     pub fn is_projected(&self) -> bool {
         self.property("projection.enabled").is_some_and(|value| value.eq_ignore_ascii_case("true"))

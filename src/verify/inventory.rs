@@ -1,31 +1,35 @@
 //! Tells what the partitions of a table hold, by the footers of their files; and which files those are.
 //!
 //! It asks the catalog, as an engine does: a partition that is not registered is not in it. Footers say rows, times and offsets,
-//! so no row is read.
+//! so no row is read; and what they said is given back (`footers`), for the next time.
 
 use std::collections::BTreeMap;
 
 use futures::{StreamExt, TryStreamExt};
 use parquet::file::metadata::ParquetMetaData;
+use serde::{Deserialize, Serialize};
 
 use super::Check;
+use super::footers::{Beginning, Footers, Listed};
 use crate::catalog::Partition;
 use crate::error::{Error, Result};
 use crate::ingest::{Footer, key_values, ranges, read_metadata};
-use crate::store::Folder;
+use crate::store::{Entry, Folder};
 use crate::table::columns::ColumnType;
 use crate::table::spec::PartitionSource;
 use crate::table::{Ddl, Spec};
 
 /// Partitions looked at at the same time, and footers of each.
-const PARTITIONS: usize = 16;
+const PARTITIONS: usize = 32;
 const FOOTERS: usize = 4;
 
 /// What one partition holds.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Holding {
     /// Raw, in the order of the partition columns.
+    #[serde(skip)]
     pub values: Vec<String>,
+    #[serde(skip)]
     pub location: String,
     pub files: u64,
     pub rows: u64,
@@ -44,12 +48,21 @@ pub struct FileLine {
     pub bytes: u64,
 }
 
-/// What each registered partition holds, in the order of their values. `ddl` is the table's, as the catalog has it.
-pub async fn inventory(check: &Check, ddl: &Ddl) -> Result<Vec<Holding>> {
+/// What each registered partition holds, in the order of their values. `ddl` is the table's, as the catalog has it. `known` is
+/// what footers said before; it becomes what they say now, of the partitions that are looked at.
+pub async fn inventory(check: &Check, ddl: &Ddl, known: &mut Footers) -> Result<Vec<Holding>> {
     let time = time_column(ddl);
-    let looks =
-        registered(check, ddl).await?.into_iter().map(|holding| look(check, holding, time.as_deref()));
-    futures::stream::iter(looks).buffered(PARTITIONS).try_collect().await
+    let before = std::mem::take(known).if_of(time.as_deref());
+    let partitions = registered(check, ddl).await?;
+    let looks = partitions.into_iter().map(|holding| look(check, holding, time.as_deref(), &before));
+    let looked: Vec<_> = futures::stream::iter(looks).buffered(PARTITIONS).try_collect().await?;
+    // Of the whole table, what is gone is forgotten.
+    *known = if check.dates.is_some() { before } else { Footers::of(time.as_deref()) };
+    let keep = |(holding, chains): (Holding, Vec<Beginning>)| {
+        known.keep(&holding.location, chains);
+        holding
+    };
+    Ok(looked.into_iter().map(keep).collect())
 }
 
 /// The data files of the registered partitions, in the order of the partitions' values and of their names.
@@ -93,37 +106,68 @@ fn time_column(ddl: &Ddl) -> Option<String> {
     cut.or_else(|| ddl.columns.iter().find(|c| is_time(&c.column_type)).map(|c| c.name.clone()))
 }
 
-async fn look(check: &Check, partition: Holding, time: Option<&str>) -> Result<Holding> {
+/// What a partition holds, and each of its chains.
+async fn look(
+    check: &Check,
+    partition: Holding,
+    time: Option<&str>,
+    before: &Footers,
+) -> Result<(Holding, Vec<Beginning>)> {
     let mut holding = partition;
     let folder = check.stores.open(&holding.location).await?;
     let entries = folder.list().await?;
-    let reads = entries
+    let chains = Listed::chains(&entries);
+    let known: Vec<_> = chains.iter().map(|listed| before.of_chain(&holding.location, listed)).collect();
+    let mut held: Vec<Holding> =
+        known.iter().map(|known| known.map(|known| known.held.clone()).unwrap_or_default()).collect();
+    let new = chains
         .iter()
-        .filter(|entry| entry.name.ends_with(".parquet"))
-        .map(|entry| read(&folder, &entry.name, entry.size_bytes));
-    let mut read = std::pin::pin!(futures::stream::iter(reads).buffered(FOOTERS));
-    while let Some((metadata, bytes)) = read.try_next().await? {
-        let Some(metadata) = metadata else { continue };
-        // What is no link is not counted: `verify` tells of it.
-        let Ok(footer) = Footer::read(&key_values(&metadata)) else { continue };
-        holding.files += 1;
-        holding.bytes += bytes;
-        holding.rows += u64::try_from(metadata.file_metadata().num_rows()).unwrap_or(0);
-        let end = holding.ends.entry(footer.chain.to_string()).or_default();
-        *end = footer.end.max(*end);
-        if let Some((least, greatest)) = time.and_then(|time| times(&metadata, time)) {
-            let so_far = holding.times.unwrap_or((least, greatest));
-            holding.times = Some((so_far.0.min(least), so_far.1.max(greatest)));
-        }
+        .zip(known)
+        .enumerate()
+        .flat_map(|(chain, (listed, known))| listed.after(known).iter().map(move |file| (chain, *file)));
+    let reads = new.map(|(chain, file)| {
+        let read = read(&folder, file, time);
+        async move { Ok::<_, Error>((chain, read.await?)) }
+    });
+    let mut reads = std::pin::pin!(futures::stream::iter(reads).buffered(FOOTERS));
+    while let Some((chain, of_file)) = reads.try_next().await? {
+        held[chain].add(&of_file);
     }
-    Ok(holding)
+    held.iter().for_each(|of_chain| holding.add(of_chain));
+    let chains = chains.iter().zip(held).map(|(listed, held)| Beginning::all(listed, held)).collect();
+    Ok((holding, chains))
 }
 
-/// What is at the end of a file; none of one that is gone by now, as its partition may be.
-async fn read(folder: &Folder, name: &str, bytes: u64) -> Result<(Option<ParquetMetaData>, u64)> {
-    let metadata = read_metadata(folder, name, bytes).await;
-    let at = |e: Error| e.with("at", format!("{}{name}", folder.location()));
-    Ok((metadata.map_err(at)?, bytes))
+/// What one file holds, by its footer: nothing, where it is gone by now, as its partition may be; nor what is no link, of
+/// which `verify` tells.
+async fn read(folder: &Folder, file: &Entry, time: Option<&str>) -> Result<Holding> {
+    let metadata = read_metadata(folder, &file.name, file.size_bytes).await;
+    let at = |e: Error| e.with("at", format!("{}{}", folder.location(), file.name));
+    let Some(metadata) = metadata.map_err(at)? else { return Ok(Holding::default()) };
+    let Ok(footer) = Footer::read(&key_values(&metadata)) else { return Ok(Holding::default()) };
+    Ok(Holding {
+        files: 1,
+        bytes: file.size_bytes,
+        rows: u64::try_from(metadata.file_metadata().num_rows()).unwrap_or(0),
+        times: time.and_then(|time| times(&metadata, time)),
+        ends: BTreeMap::from([(footer.chain.to_string(), footer.end)]),
+        ..Holding::default()
+    })
+}
+
+impl Holding {
+    /// What both hold.
+    fn add(&mut self, other: &Self) {
+        self.files += other.files;
+        self.rows += other.rows;
+        self.bytes += other.bytes;
+        let times = self.times.into_iter().chain(other.times);
+        self.times = times.reduce(|a, b| (a.0.min(b.0), a.1.max(b.1)));
+        for (source, end) in &other.ends {
+            let so_far = self.ends.entry(source.clone()).or_default();
+            *so_far = end.max(so_far).to_owned();
+        }
+    }
 }
 
 /// The least and the greatest instant of a file's rows, by its statistics.

@@ -20,6 +20,7 @@ mod catalog;
 mod chains;
 mod columns;
 mod expire;
+mod footers;
 mod inventory;
 mod records;
 mod repair;
@@ -37,6 +38,7 @@ use futures::TryStreamExt;
 
 use self::chains::Looked;
 pub use self::expire::{Committed, DayLine, Expired, Expiry, Tally as ExpiredTally, expire};
+pub use self::footers::Footers;
 pub use self::inventory::{FileLine, Holding, files, inventory, registered};
 use self::records::Spans;
 pub use self::repair::{RegisteredLine, Repaired, repair};

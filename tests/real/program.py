@@ -84,6 +84,7 @@ class Program:
         self._bootstrap = bootstrap
         self._catalog = f"sqlite:{folder / 'catalog.sqlite'}"
         self._env = {k: v for k, v in os.environ.items() if not k.startswith(("TICKLAKE_", "AWS_"))}
+        self._env["XDG_CACHE_HOME"] = str(folder / "cache")
         self._within: tuple[str, ...] = ()
         self._running: list[Running] = []
 

@@ -8,6 +8,7 @@
 #   CARGO_TARGET_DIR  as for cargo; default: target
 #   TICKLAKE_CHAOS_EVENTS, TICKLAKE_CHAOS_SEED  a long run of test_chaos.py: see there
 #   TICKLAKE_ENGINES  "spark awswrangler": engines to try beside the usual ones; fetches 450 MB and more
+#   TICKLAKE_NEW_PARTITIONS, TICKLAKE_GLUE_CALLS  the full size of test_midnight.py: see there
 #   CI=true           a missing toolchain is a failure; otherwise it is said, and the tests are skipped
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/../.."

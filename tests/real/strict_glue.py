@@ -3,10 +3,14 @@
 What moto lets pass is refused here: more than 100 partitions in a call, empty or long values, a page beyond 1,000, a change
 of a table by another version than it has. Answers are paged, and keys that are not there are `UnprocessedKeys`. With faults, calls are throttled, meet other
 changes, fail for one partition among many, leave out keys that are there, and lose their answer after the work is done.
+With quotas, what is beyond so many calls a second is throttled. Indexes of partitions, which moto forgets, are kept: one that is made
+later is CREATING until it has been asked for once more than that.
 """
 
 import json
 import threading
+import time
+import uuid
 
 from proxy import Answer, Proxy, Through, listening
 
@@ -14,12 +18,37 @@ from proxy import Answer, Proxy, Through, listening
 FAULTS = ["throttled", "met another change", "one of a batch failed", "key left out", "answer lost"]
 BATCH = 100
 PAGE = 1000
+INDEXES = 3
+
+
+class Quota:
+    """So many calls a second; after a pause as many at once."""
+
+    def __init__(self, rate: float):
+        self._rate = self._left = rate
+        self._at = time.monotonic()
+        self._lock = threading.Lock()
+
+    def takes(self) -> bool:
+        with self._lock:
+            now = time.monotonic()
+            self._left = min(max(1, self._rate), self._left + (now - self._at) * self._rate)
+            self._at = now
+            if self._left < 1:
+                return False
+            self._left -= 1
+            return True
 
 
 class Strict(Through):
     """Each call as AWS's Glue takes it. `seen["archived"]` counts the changes of tables that keep the version before."""
 
     faults = False
+    quotas: dict[str, Quota] = {}
+    # Partitions that the next page is made of, by its token.
+    left: dict[str, list] = {}
+    # By database and table; and of each index its name, its keys and its state.
+    indexes: dict[tuple[str, str], list[dict]] = {}
     updating = threading.Lock()
 
     def on(self, body: bytes):
@@ -30,13 +59,21 @@ class Strict(Through):
         if wrong:
             self.server.count("refused")
             return self.fail("InvalidInputException", wrong)
+        if operation in self.quotas and not self.quotas[operation].takes():
+            self.server.count("throttled")
+            return self.fail("ThrottlingException", "Rate exceeded")
         if self.faults and self.faulted(operation, asked, number):
             return None
         if operation == "GetPartitions":
             return self.one_page(asked)
         if operation == "UpdateTable":
             return self.update(asked)
+        if operation.endswith("PartitionIndex") or operation == "GetPartitionIndexes":
+            return self.index(operation, asked)
         status, told = self.glue(asked)
+        if operation == "CreateTable" and status == 200:
+            made = [index_of(index, "ACTIVE") for index in asked.get("PartitionIndexes", [])]
+            self.indexes[asked["DatabaseName"], asked["TableInput"]["Name"]] = made
         if operation == "BatchGetPartition" and status == 200:
             told = self.with_unprocessed(told, asked, number)
         if self.faults and operation == "BatchCreatePartition" and number % 5 == 4:
@@ -79,16 +116,36 @@ class Strict(Through):
             told = self.glue(asked)
         self.tell(*told)
 
+    def index(self, operation: str, asked: dict):
+        there = self.indexes.setdefault((asked["DatabaseName"], asked["TableName"]), [])
+        if operation == "GetPartitionIndexes":
+            told = {"PartitionIndexDescriptorList": [dict(index) for index in there]}
+            for index in there:
+                index["IndexStatus"] = "ACTIVE"
+            return self.tell(200, told)
+        busy = [index["IndexName"] for index in there if index["IndexStatus"] == "CREATING"]
+        if busy:
+            self.server.count("refused")
+            return self.fail("InvalidInputException", f"Index {busy[0]} is in CREATING state. Only 1 index can be created or "
+                             "deleted simultaneously per table.")
+        there.append(index_of(asked["PartitionIndex"], "CREATING"))
+        self.tell(200, {})
+
     def one_page(self, asked: dict):
-        """moto gives all at once."""
-        begin, most = int(asked.pop("NextToken", 0)), asked.pop("MaxResults", PAGE)
-        status, told = self.glue(asked)
-        if status == 200:
+        """moto gives all at once: it is asked for the first page, and what is left waits under the next one's token."""
+        token, most = asked.pop("NextToken", None), asked.pop("MaxResults", PAGE)
+        if token is None:
+            status, told = self.glue(asked)
+            if status != 200:
+                return self.tell(status, told)
             partitions = told["Partitions"]
-            told = {"Partitions": partitions[begin:begin + most]}
-            if begin + most < len(partitions):
-                told["NextToken"] = str(begin + most)
-        self.tell(status, told)
+        else:
+            partitions = self.left[token]
+        told = {"Partitions": partitions[:most]}
+        if len(partitions) > most:
+            told["NextToken"] = uuid.uuid4().hex
+            self.left[told["NextToken"]] = partitions[most:]
+        self.tell(200, told)
 
     def with_unprocessed(self, told: dict, asked: dict, number: int) -> dict:
         found = told.get("Partitions", [])
@@ -138,6 +195,11 @@ class Refusing(Strict):
         return super().on(body)
 
 
+def index_of(asked: dict, state: str) -> dict:
+    keys = [{"Name": name, "Type": "string"} for name in asked["Keys"]]
+    return {"IndexName": asked["IndexName"], "Keys": keys, "IndexStatus": state}
+
+
 def beyond_limits(operation: str, asked: dict) -> str | None:
     """What AWS's model of Glue does not allow."""
     created, looked_up = asked.get("PartitionInputList", []), asked.get("PartitionsToGet", [])
@@ -150,6 +212,10 @@ def beyond_limits(operation: str, asked: dict) -> str | None:
         storage = entry["StorageDescriptor"]
         if not storage["Location"].startswith("s3://") or "SerializationLibrary" not in storage["SerdeInfo"]:
             return f"storage {storage}"
+    keys = [column["Name"] for column in asked.get("TableInput", {}).get("PartitionKeys", [])]
+    indexes = asked.get("PartitionIndexes", [])
+    if len(indexes) > INDEXES or any(not set(index["Keys"]) <= set(keys) for index in indexes):
+        return f"indexes {indexes} over {keys}"
     if asked.get("MaxResults", 1) > PAGE or len(asked.get("Expression", "")) > 2048:
         return f"{operation} {asked}"
     return None
@@ -157,6 +223,13 @@ def beyond_limits(operation: str, asked: dict) -> str | None:
 
 def strict_glue(upstream: str):
     return listening(Proxy(upstream, Strict))
+
+
+def limited_glue(upstream: str, calls_a_second: float):
+    """Each of the calls about partitions may be made so often: AWS has a quota for each, in an account's region."""
+    operations = ["BatchCreatePartition", "BatchGetPartition", "GetPartitions", "GetTable"]
+    limited = type("Limited", (Strict,), {"quotas": {operation: Quota(calls_a_second) for operation in operations}})
+    return listening(Proxy(upstream, limited))
 
 
 def faulty_glue(upstream: str):

@@ -130,3 +130,45 @@ def test_what_is_not_the_ddls_stays(cluster, cloud, s3, glue):
     assert [c["Type"] for c in after["StorageDescriptor"].pop("Columns")] == [c["Type"] for c in columns]
     del before["StorageDescriptor"]["Columns"]
     assert all(after[key] == before[key] for key in ("Values", "StorageDescriptor"))
+
+
+def test_partitions_are_indexed_where_the_ddl_asks_for_it(cluster, cloud_table, glue):
+    """With the table, or later: then one index after the other, as Glue makes no two at once."""
+    name, ask = cloud_table.name, "TBLPROPERTIES (\n  'partition_filtering.enabled' = 'true',"
+    plain = cloud_table.ddl.read_text()
+    topic = cluster.topic("indexed")
+    with strict_glue.strict_glue(glue.endpoint) as strict:
+        program = cloud_table.program.with_glue(strict.endpoint)
+
+        def indexes():
+            return {index["IndexName"]: [key["Name"] for key in index["Keys"]]
+                    for index in strict_glue.Strict.indexes[tuple(name.split("."))]}
+
+        def alter():
+            return program.must("table", "alter", cloud_table.ddl).stdout
+
+        def check():
+            said = program.must("check", "--topic", topic, "--table", name, "--location", cloud_table.location).stdout
+            return next(line for line in said.splitlines() if line[6:].startswith("catalog"))
+
+        wanted = {"by_date": ["date", "symbol"], "by_symbol": ["symbol", "date"]}
+        cloud_table.ddl.write_text(plain.replace("TBLPROPERTIES (", ask))
+        program.must("table", "create", cloud_table.ddl, "--location", cloud_table.location)
+        assert indexes() == wanted
+        assert check().startswith("good") and "nothing changes\n" == alter()[-len("nothing changes\n"):]
+
+        program.must("table", "drop", name)
+        cloud_table.ddl.write_text(plain)
+        program.must("table", "create", cloud_table.ddl, "--location", cloud_table.location)
+        assert indexes() == {} and strict.seen["CreatePartitionIndex"] == 0
+        cloud_table.ddl.write_text(plain.replace("TBLPROPERTIES (", ask))
+        told = alter()
+        assert "+ 'partition_filtering.enabled' = 'true'\n! Glue indexes" in told
+        assert told.endswith("the index of partitions by date is being made\n"
+                             "the index of partitions by symbol comes after that one: run this again once that is there\n")
+        assert alter().endswith("run this again once that is there\n"), "it is not made twice"
+        assert check().startswith("look") and "no index by symbol" in check()
+        assert alter().endswith("the index of partitions by symbol is being made\n")
+        assert indexes() == wanted and strict.seen["refused"] == 0
+        assert "being made" in alter() and "being made" not in alter()
+        assert program.must("table", "show", name).stdout.count("'partition_filtering.enabled'") == 1

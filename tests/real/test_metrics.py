@@ -11,7 +11,7 @@ import feed
 from wait import until
 
 # No label's values grow with the symbols of a feed.
-LABELS = {"table", "group", "version", "reason", "why", "outcome", "for", "topic", "partition"}
+LABELS = {"table", "group", "version", "reason", "why", "outcome", "for", "topic", "partition", "le"}
 
 
 class Figures:

@@ -1,6 +1,6 @@
 //! Owns the terminal while a text is typed: the prompt, editing, Tab, and the history of what was typed.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::time::Duration;
 
 use rustyline::completion::{Completer, FilenameCompleter, Pair};
@@ -16,6 +16,7 @@ use super::command::is_end;
 use super::completion::{Wanted, request};
 use super::names::{Candidate, Names};
 use crate::cli::query::EngineName;
+use crate::cli::xdg;
 use crate::config::Settings;
 use crate::error::{self, Error, Kind, Result};
 use crate::query::text::statements;
@@ -124,12 +125,7 @@ fn history_file(settings: &Settings) -> Option<PathBuf> {
     match settings.shell.history.as_deref() {
         Some("off") => None,
         Some(file) => Some(file.into()),
-        None => {
-            let absolute = |name| std::env::var_os(name).map(PathBuf::from).filter(|path| path.is_absolute());
-            let state =
-                absolute("XDG_STATE_HOME").or_else(|| Some(absolute("HOME")?.join(".local/state")))?;
-            Some(state.join(Path::new("ticklake/history")))
-        }
+        None => Some(xdg::folder("XDG_STATE_HOME", ".local/state")?.join("ticklake/history")),
     }
 }
 

@@ -34,6 +34,8 @@ impl Pipeline {
             in_flight: self.flights.len() as u64,
             oldest_unsealed: shelves.buffers.oldest(Instant::now()),
             registration_backlog: self.registry.backlog() as u64,
+            oldest_unregistered: self.registry.oldest(Instant::now()),
+            registration_lag: self.registry.lag().clone(),
             held: self.held(),
             ..self.progress.clone()
         }
