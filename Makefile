@@ -2,7 +2,8 @@
 #
 #   make demo    builds the program and runs the whole system in one process
 #   make test    all tests, those with a real Kafka broker included
-#   make soak    the tests that look for lost and doubled rows, for hours: SCHEDULES, SEED and EVENTS say how many
+#   make soak    the tests that look for lost and doubled rows, for hours: SCHEDULES, SEED and EVENTS say how many; and those
+#                engines that are large to fetch
 #   make bench   the stages of the hot path one at a time, beside crates that do the same; the first run is the baseline of
 #                the later ones, KEEP=1 makes a new one. A whole job: ticklake bench
 #   make check   format, lints, docs, licences and sources of dependencies, the AWS template
@@ -41,6 +42,7 @@ soak:
 	else echo "no valgrind is here: its part is left out"; fi
 	PROPTEST_CASES=20000 cargo test --release --locked --lib
 	PROPTEST_CASES=60000 cargo test --release --locked --test it fuzz::
+	TICKLAKE_ENGINES="spark awswrangler" tests/real/run.sh test_engines.py
 	TICKLAKE_CHAOS_EVENTS=$(EVENTS) TICKLAKE_CHAOS_SEED=$(SEED) tests/real/run.sh test_chaos.py -s
 
 CRITERION = $(or $(CARGO_TARGET_DIR),target)/criterion

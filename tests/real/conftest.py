@@ -4,15 +4,17 @@ import os
 import re
 import shutil
 import signal
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 import pytest
 
+import aws
 from broker import Broker
 from cluster import Cluster
 from glue import Glue
 from guard import Guard
+from guests import ASKED_FOR, guest
 from program import CloudTable, Program, Table
 from s3 import S3
 from secure import secure_broker
@@ -79,6 +81,17 @@ def glue(place):
 def trino(place, glue, s3):
     with running(Trino(place("trino"), os.environ["REAL_TRINO_JAVA"], REAL / "trino", glue, s3)) as trino:
         yield trino
+
+
+@pytest.fixture(scope="session")
+def guests(place, glue, s3):
+    """By name, the engines with a virtual environment of their own that TICKLAKE_ENGINES names."""
+    java_home = Path(os.environ["REAL_JAVA"]).resolve().parents[1]
+    told = aws.ENVIRONMENT | {
+        "AWS_DEFAULT_REGION": aws.REGION, "AWS_ENDPOINT_URL_S3": s3.endpoint, "AWS_ENDPOINT_URL_GLUE": glue.endpoint,
+        "JAVA_HOME": str(java_home), "SPARK_LOCAL_IP": "127.0.0.1", "TZ": "UTC"}
+    with ExitStack() as guests:
+        yield {name: guests.enter_context(guest(place(name), REAL, told)) for name in ASKED_FOR}
 
 
 @pytest.fixture(scope="session")

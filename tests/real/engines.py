@@ -1,7 +1,8 @@
 """Reads a table on S3 and in Glue as each engine's own users do, by the line that the README gives them.
 
-Two know the catalog (Trino, `ticklake query`), the others the folders only. DuckDB is given the files by their paths,
-as its `s3://` is an extension that it fetches from the net. Rows are tuples in Python's own types, in no order.
+Three know the catalog (Trino, `ticklake query`, awswrangler), the others the folders only. DuckDB and Spark are given the
+files by their paths, as their S3 is an extension that comes from the net. Rows are tuples in Python's own types, in no
+order. Spark and awswrangler are there when TICKLAKE_ENGINES names them.
 """
 
 import datetime
@@ -19,6 +20,8 @@ import pyarrow.parquet as pq
 from pyarrow.fs import S3FileSystem
 
 import aws
+from every_type import EPOCH
+from guests import ASKED_FOR, Guest
 from program import CloudTable
 from s3 import S3
 from sql import Trino
@@ -32,6 +35,7 @@ class Lake(NamedTuple):
     table: CloudTable
     s3: S3
     trino: Trino
+    guests: dict[str, Guest]
 
     @property
     def path(self) -> str:
@@ -103,14 +107,31 @@ def by_pandas(lake: Lake, columns: list[str], *conditions: In) -> list[tuple]:
             for row in zip(*(rows[name].to_list() for name in columns))]
 
 
+def by_spark(lake: Lake, columns: list[str], *conditions: In) -> list[tuple]:
+    """A time comes as a number: `collect` makes no datetime of the year 1."""
+    selected = ", ".join(f"unix_micros(`{name}`)" if name == "ts" else f"`{name}`" for name in columns)
+    statement = f"SELECT {selected} FROM lake {where(conditions, '`')}"
+    found = lake.guests["spark"].ask(str(lake.s3.folder_of(lake.path)), statement)
+    return [tuple(EPOCH + datetime.timedelta(microseconds=value) if name == "ts" else value
+                  for name, value in zip(columns, row)) for row in found]
+
+
+def by_awswrangler(lake: Lake, columns: list[str], *conditions: In) -> list[tuple]:
+    return lake.guests["awswrangler"].ask(lake.table.name, columns, [tuple(condition) for condition in conditions])
+
+
+GUESTS = {"spark": by_spark, "awswrangler": by_awswrangler}
 ENGINES = {"trino": by_trino, "ticklake": by_ticklake, "duckdb": by_duckdb, "polars": by_polars, "pyarrow": by_pyarrow,
-           "pandas": by_pandas}
+           "pandas": by_pandas} | {name: GUESTS[name] for name in ASKED_FOR}
+# awswrangler takes conditions on partitions only.
+WITH_CONDITIONS = [name for name in ENGINES if name != "awswrangler"]
 
 
 def versions(lake: Lake) -> dict[str, str]:
     """Of each engine that is not this repository's own."""
     [[trino]] = lake.trino.query("SELECT version()")
-    return {"trino": trino} | {name: version(name) for name in ENGINES if name not in ("trino", "ticklake")}
+    guests = {name: guest.version for name, guest in lake.guests.items()}
+    return {"trino": trino} | {name: version(name) for name in ("duckdb", "polars", "pyarrow", "pandas")} | guests
 
 
 def arrow_condition(conditions: tuple[In, ...], schema: pa.Schema) -> pc.Expression:
@@ -130,14 +151,15 @@ def quoted(columns: list[str]) -> str:
     return ", ".join(f'"{name}"' for name in columns)
 
 
-def where(conditions: tuple[In, ...]) -> str:
-    parts = [f'"{condition.column}" IS NULL' if condition.is_null else
-             f'"{condition.column}" IN ({", ".join(map(literal, condition.values))})' for condition in conditions]
+def where(conditions: tuple[In, ...], quote: str = '"') -> str:
+    """`quote` is around names."""
+    parts = [f"{quote}{condition.column}{quote} " + (
+        "IS NULL" if condition.is_null else f"IN ({', '.join(map(literal, condition.values))})") for condition in conditions]
     return f"WHERE {' AND '.join(parts)}" if parts else ""
 
 
 def literal(value) -> str:
-    """In words that three dialects of SQL share."""
+    """In words that four dialects of SQL share."""
     text = "'" + str(value).replace("'", "''") + "'"
     match value:
         case bool() | int():

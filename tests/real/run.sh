@@ -1,12 +1,13 @@
 #!/usr/bin/env bash
 # Runs the tests that need real parts: Apache Kafka in KRaft mode, versitygw for S3, moto for Glue, Trino for Athena, a
-# Python producer, DuckDB, Polars, pandas and pyarrow as readers.
+# Python producer, DuckDB, Polars, pandas, pyarrow and parquet-java's tools as readers.
 # Does all the set-up in the ignored target folder, once; more arguments go to pytest (tests/real/run.sh -k rejected).
 # Without any, all tests run in two workers, which wait for their servers more than they compute.
 #
 #   TICKLAKE_BIN      the binary to test; default: cargo builds it
 #   CARGO_TARGET_DIR  as for cargo; default: target
 #   TICKLAKE_CHAOS_EVENTS, TICKLAKE_CHAOS_SEED  a long run of test_chaos.py: see there
+#   TICKLAKE_ENGINES  "spark awswrangler": engines to try beside the usual ones; fetches 450 MB and more
 #   CI=true           a missing toolchain is a failure; otherwise it is said, and the tests are skipped
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/../.."
@@ -62,23 +63,41 @@ fi
 hash_of() { python3 -c 'import hashlib, sys; print(hashlib.sha256(sys.stdin.buffer.read()).hexdigest())'; }
 is_there() { [[ -f $1 && $(<"$1") == "$2" ]]; }
 
-python_hash=$({ cat "$here/requirements.txt"; python3 -V; } | hash_of)
-if ! is_there "$real/venv/stamp" "$python_hash"; then
-  echo "tests/real: making a virtual environment in $real/venv" >&2
-  rm -rf "$real/venv"
-  python3 -m venv "$real/venv"
-  "$real/venv/bin/pip" install --quiet --disable-pip-version-check --requirement "$here/requirements.txt"
-  echo "$python_hash" >"$real/venv/stamp"
-fi
+# make_venv FOLDER REQUIREMENTS
+make_venv() {
+  local made_of
+  made_of=$({ cat "$2"; python3 -V; } | hash_of)
+  is_there "$real/$1/stamp" "$made_of" && return
+  echo "tests/real: making a virtual environment in $real/$1" >&2
+  rm -rf "${real:?}/$1"
+  python3 -m venv "$real/$1"
+  "$real/$1/bin/pip" install --quiet --disable-pip-version-check --requirement "$2"
+  echo "$made_of" >"$real/$1/stamp"
+}
 
-kafka_hash=$(hash_of <"$here/kafka-pom.xml")
-if ! is_there "$real/kafka/stamp" "$kafka_hash"; then
-  echo "tests/real: fetching Apache Kafka into $real/kafka" >&2
-  rm -rf "$real/kafka"
-  mvn --quiet --batch-mode -Dstyle.color=never --file "$here/kafka-pom.xml" dependency:copy-dependencies \
-    -DoutputDirectory="$real/kafka/libs" -DincludeScope=runtime
-  echo "$kafka_hash" >"$real/kafka/stamp"
-fi
+make_venv venv "$here/requirements.txt"
+for engine in ${TICKLAKE_ENGINES:-}; do
+  if [[ ! -f $here/requirements-$engine.txt ]]; then
+    echo "tests/real/run.sh: TICKLAKE_ENGINES names $engine, which is none of spark, awswrangler" >&2
+    exit 1
+  fi
+  make_venv "$engine" "$here/requirements-$engine.txt"
+done
+
+# fetch_jars FOLDER POM NAME
+fetch_jars() {
+  local made_of
+  made_of=$(hash_of <"$2")
+  is_there "$real/$1/stamp" "$made_of" && return
+  echo "tests/real: fetching $3 into $real/$1" >&2
+  rm -rf "${real:?}/$1"
+  mvn --quiet --batch-mode -Dstyle.color=never --file "$2" dependency:copy-dependencies \
+    -DoutputDirectory="$real/$1/libs" -DincludeScope=runtime
+  echo "$made_of" >"$real/$1/stamp"
+}
+
+fetch_jars kafka "$here/kafka-pom.xml" "Apache Kafka"
+fetch_jars parquet "$here/parquet-pom.xml" "parquet-java's tools"
 
 versitygw=v1.8.0
 versitygw_made_of="$versitygw $(go version)"
