@@ -16,6 +16,8 @@ from s3 import S3
 from server import tail
 
 STOP_SECONDS = 40
+# What takes longer hangs: a debug build on a busy machine takes its time.
+COMMAND_SECONDS = 120
 # The group notices soon that a process is gone which could not say so.
 SHORT_SESSION = ["-X", "session.timeout.ms=6000"]
 # What a summary counts.
@@ -90,7 +92,7 @@ class Program:
         self._running.append(process)
         return process
 
-    def run(self, *arguments, stdin: str = "", seconds: float = 60) -> subprocess.CompletedProcess:
+    def run(self, *arguments, stdin: str = "", seconds: float = COMMAND_SECONDS) -> subprocess.CompletedProcess:
         """Runs a command to its end, whatever its exit code; it is killed at the deadline, and that is an error."""
         command = self._command(arguments)
         process = subprocess.Popen(
@@ -186,13 +188,13 @@ class Table:
     def start(self, name: str, topic: str, *options) -> Running:
         return self.program.start(name, *self.ingest(topic, *options))
 
-    def ingest_to_end(self, topic: str, *options, seconds: float = 60) -> dict[str, int]:
+    def ingest_to_end(self, topic: str, *options, seconds: float = COMMAND_SECONDS) -> dict[str, int]:
         """Ingests what is in the topic now; the counts of the summary."""
         arguments = self.ingest(topic, "--until-end", "--summary", "json", *options)
         summary = json.loads(self.program.must(*arguments, seconds=seconds).stdout)
         return {name: summary[name] for name in COUNTS}
 
-    def verify(self, *options, code: int = 0, seconds: float = 60) -> dict:
+    def verify(self, *options, code: int = 0, seconds: float = COMMAND_SECONDS) -> dict:
         """The report of `ticklake verify`, which must end with `code`."""
         return json.loads(self.program.must("verify", self.name, "--json", *options, code=code, seconds=seconds).stdout)
 

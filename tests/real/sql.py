@@ -15,7 +15,7 @@ from server import Place, Server, free_ports, page
 
 JVM = ["-Xmx1500M", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1", "-Duser.timezone=UTC",
        "--add-modules=jdk.incubator.vector", "--add-opens=java.base/java.nio=ALL-UNNAMED"]
-QUERY_SECONDS = 60
+QUERY_SECONDS = 120
 # A view says which catalog its tables are of.
 NAME = "awsdatacatalog"
 
