@@ -3,12 +3,14 @@
 //! SQL ─ parse ─▶ names ─ `lake`: look up the catalog ─▶ plan ─ `scan`: partitions, files ─▶ Parquet ─▶ batches
 //!
 //! `pruning` decides which partitions a query needs: no other folder is listed and no other file opened. Within a
-//! file, row groups and pages are left out by their statistics. `cost` adds up what a plan would read.
+//! file, row groups and pages are left out by their statistics. `tail` reads the end of a file once. `cost` adds up
+//! what a plan would read.
 
 mod cost;
 mod lake;
 mod pruning;
 mod scan;
+mod tail;
 
 use std::fmt;
 use std::num::NonZeroUsize;

@@ -13,8 +13,10 @@ use datafusion::common::stats::Precision;
 use datafusion::common::{DataFusionError, ScalarValue, Statistics, project_schema};
 use datafusion::config::TableParquetOptions;
 use datafusion::datasource::listing::PartitionedFile;
-use datafusion::datasource::physical_plan::parquet::CachedParquetFileReaderFactory;
 use datafusion::datasource::physical_plan::parquet::metadata::DFParquetMetadata;
+use datafusion::datasource::physical_plan::parquet::{
+    CachedParquetFileReaderFactory, ParquetFileReaderFactory,
+};
 use datafusion::datasource::physical_plan::{FileGroup, FileScanConfigBuilder, ParquetSource};
 use datafusion::datasource::source::DataSourceExec;
 use datafusion::datasource::table_schema::{TableSchema, TableSchemaBuilder};
@@ -30,6 +32,7 @@ use parquet::file::metadata::{PageIndexPolicy, ParquetMetaData};
 
 use super::lake::external;
 use super::pruning::{Values, conditions, is_about_partitions};
+use super::tail::Tails;
 use crate::catalog::{Catalog, Partition};
 use crate::error::{Error, Kind};
 use crate::store::{Entry, Folder, Stores};
@@ -156,13 +159,17 @@ impl LakeTable {
         let options = session.config_options();
         // Its cache is its own, as paths of several stores would meet in a shared one.
         let footers = Arc::new(DefaultCache::new(FOOTERS_BYTES));
-        let readers = CachedParquetFileReaderFactory::new(folder.store().clone(), footers);
+        // A request of a disk costs nothing, and what lies between two columns need not be read.
+        let readers: Arc<dyn ParquetFileReaderFactory> = match url.as_str().starts_with("file:") {
+            true => Arc::new(CachedParquetFileReaderFactory::new(folder.store().clone(), footers)),
+            false => Arc::new(Tails::new(folder.store().clone(), footers)),
+        };
         let mut source = ParquetSource::new(self.schema.clone())
             .with_table_parquet_options(TableParquetOptions {
                 global: options.execution.parquet.clone(),
                 ..Default::default()
             })
-            .with_parquet_file_reader_factory(Arc::new(readers));
+            .with_parquet_file_reader_factory(readers);
         if let Some(bytes) = options.execution.parquet.metadata_size_hint {
             source = source.with_metadata_size_hint(bytes);
         }
