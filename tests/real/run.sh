@@ -6,6 +6,7 @@
 #   TICKLAKE_BIN      the binary to test; default: cargo builds it
 #   CARGO_TARGET_DIR  as for cargo; default: target
 #   TICKLAKE_CHAOS_EVENTS, TICKLAKE_CHAOS_SEED  a long run of test_chaos.py: see there
+#   TICKLAKE_SCANS_TICKS                        a long run of test_scans.py: see there; fetches Spark, 450 MB
 #   CI=true           a missing toolchain is a failure; otherwise it is said, and the tests are skipped
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/../.."
@@ -61,6 +62,7 @@ fi
 hash_of() { python3 -c 'import hashlib, sys; print(hashlib.sha256(sys.stdin.buffer.read()).hexdigest())'; }
 is_there() { [[ -f $1 && $(<"$1") == "$2" ]]; }
 
+spark=pyspark==4.3.0
 python_hash=$({ cat "$here/requirements.txt"; python3 -V; } | hash_of)
 if ! is_there "$real/venv/stamp" "$python_hash"; then
   echo "tests/real: making a virtual environment in $real/venv" >&2
@@ -68,6 +70,14 @@ if ! is_there "$real/venv/stamp" "$python_hash"; then
   python3 -m venv "$real/venv"
   "$real/venv/bin/pip" install --quiet --disable-pip-version-check --requirement "$here/requirements.txt"
   echo "$python_hash" >"$real/venv/stamp"
+fi
+
+if [[ -n ${TICKLAKE_SCANS_TICKS:-} ]] && ! is_there "$real/spark/stamp" "$python_hash $spark"; then
+  echo "tests/real: fetching Spark into $real/spark" >&2
+  rm -rf "$real/spark"
+  python3 -m venv "$real/spark"
+  "$real/spark/bin/pip" install --quiet --disable-pip-version-check "$spark"
+  echo "$python_hash $spark" >"$real/spark/stamp"
 fi
 
 kafka_hash=$(hash_of <"$here/kafka-pom.xml")
@@ -118,5 +128,6 @@ fi
 
 TICKLAKE_BIN=$(cd "$(dirname "$TICKLAKE_BIN")" && pwd)/$(basename "$TICKLAKE_BIN")
 export TICKLAKE_BIN REAL_DIR=$real REAL_JAVA=$java REAL_TRINO_JAVA=$trino_java PYTHONDONTWRITEBYTECODE=1
+export REAL_SPARK=$real/spark/bin/python
 cd "$here"
 exec "$real/venv/bin/python" -m pytest "$@"
