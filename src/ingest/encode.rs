@@ -293,11 +293,12 @@ mod tests {
                 let mut reader = reader.unwrap();
                 let metadata = reader.metadata().clone();
                 assert_eq!(metadata.num_row_groups(), 1);
+                let pages = metadata.offset_index().unwrap()[0][0].page_locations().len();
+                assert_eq!(pages, rows.num_rows().div_ceil(PAGE_ROWS));
                 for (column, places) in
                     metadata.row_group(0).columns().iter().zip(&metadata.offset_index().unwrap()[0])
                 {
                     let first = &places.page_locations()[0];
-                    assert_eq!(places.page_locations().len(), rows.num_rows().div_ceil(PAGE_ROWS));
                     assert_eq!(first.offset, column.data_page_offset());
                     let pages =
                         places.page_locations().iter().map(|page| i64::from(page.compressed_page_size));

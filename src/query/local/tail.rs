@@ -7,7 +7,7 @@
 
 use std::fmt;
 use std::ops::Range;
-use std::sync::{Arc, Mutex, OnceLock, Weak};
+use std::sync::{Arc, Mutex, Weak};
 
 use async_trait::async_trait;
 use bytes::Bytes;
@@ -22,11 +22,16 @@ use futures::StreamExt;
 use futures::stream::BoxStream;
 use object_store::path::Path;
 use object_store::{
-    CopyOptions, GetOptions, GetRange, GetResult, GetResultPayload, ListResult, MultipartUpload,
-    OBJECT_STORE_COALESCE_DEFAULT, ObjectMeta, ObjectStore, ObjectStoreExt, PutMultipartOptions, PutOptions,
-    PutPayload, PutResult, RenameOptions, Result, coalesce_ranges,
+    CopyOptions, GetOptions, GetRange, GetResult, GetResultPayload, ListResult, MultipartUpload, ObjectMeta,
+    ObjectStore, ObjectStoreExt, PutMultipartOptions, PutOptions, PutPayload, PutResult, RenameOptions,
+    Result, coalesce_ranges,
 };
 use parquet::arrow::async_reader::AsyncFileReader;
+use tokio::sync::OnceCell;
+
+/// What lies between two pages that are needed is read with them up to so many bytes: a request takes longer. Of most files
+/// of ticks a column is not much more, so that more would be the whole file where some minutes of it are asked for.
+const GAP_BYTES: u64 = 32 << 10;
 
 /// Makes the readers of a scan's files.
 #[derive(Debug)]
@@ -47,7 +52,7 @@ impl Tails {
         open.retain(|known| known.strong_count() > 0);
         let known = open.iter().filter_map(Weak::upgrade).find(|known| known.file.location == file.location);
         known.unwrap_or_else(|| {
-            let file = OneFile { store: self.store.clone(), file: file.clone(), tail: OnceLock::new() };
+            let file = OneFile { store: self.store.clone(), file: file.clone(), tail: OnceCell::new() };
             let file = Arc::new(file);
             open.push(Arc::downgrade(&file));
             file
@@ -79,17 +84,18 @@ struct OneFile {
     store: Arc<dyn ObjectStore>,
     file: ObjectMeta,
     /// The first bytes that were read up to the file's end.
-    tail: OnceLock<Bytes>,
+    tail: OnceCell<Bytes>,
 }
 
 impl OneFile {
     async fn read(&self, range: Range<u64>) -> Result<Bytes> {
+        let location = &self.file.location;
+        if range.end == self.file.size {
+            // Who asks at the same time waits for it: parts of a large file have a reader each.
+            self.tail.get_or_try_init(|| self.store.get_range(location, range.clone())).await?;
+        }
         let Some(tail) = self.tail.get() else {
-            let bytes = self.store.get_range(&self.file.location, range.clone()).await?;
-            if range.end == self.file.size {
-                let _ = self.tail.set(bytes.clone()); // of two at the same time the first one stays
-            }
-            return Ok(bytes);
+            return self.store.get_range(location, range).await;
         };
         let start = self.file.size - tail.len() as u64;
         let place = |at: u64| (at.max(start) - start) as usize;
@@ -97,7 +103,7 @@ impl OneFile {
         if range.start >= start {
             return Ok(known);
         }
-        let before = self.store.get_range(&self.file.location, range.start..range.end.min(start)).await?;
+        let before = self.store.get_range(location, range.start..range.end.min(start)).await?;
         Ok(if known.is_empty() { before } else { [before, known].concat().into() })
     }
 }
@@ -119,7 +125,7 @@ impl ObjectStore for OneFile {
     }
 
     async fn get_ranges(&self, _: &Path, ranges: &[Range<u64>]) -> Result<Vec<Bytes>> {
-        coalesce_ranges(ranges, |range| self.read(range), OBJECT_STORE_COALESCE_DEFAULT).await
+        coalesce_ranges(ranges, |range| self.read(range), GAP_BYTES).await
     }
 
     async fn put_opts(&self, location: &Path, payload: PutPayload, opts: PutOptions) -> Result<PutResult> {
