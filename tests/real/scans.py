@@ -91,24 +91,29 @@ def by_trino(trino: Trino, sql: str) -> tuple[Scan, Effort]:
 
 def by_ticklake(program: Program, proxy: Counting, sql: str) -> Scan:
     proxy.taken.clear()
-    lines = asked(program.with_s3(proxy.endpoint), sql).splitlines()
-    rows = [json.loads(line, parse_float=Decimal).values() for line in lines]
-    return Scan(answer_of(rows), proxy.bytes, len(proxy.files))
+    said = asked(program.with_s3(proxy.endpoint), sql)
+    return Scan(answer_of_lines(said), proxy.bytes, len(proxy.files))
 
 
-def effort_of_ticklake(program: Program, sql: str) -> Effort:
-    """Asked twice more, without a proxy: a process as it is used, and one that tells which row groups it reads, as their
+def by_ticklake_in_full(program: Program, proxy: Counting, sql: str) -> tuple[Scan, Effort]:
+    """Asked twice: a process as it is used, and one behind the proxy that tells which row groups it reads, as their
     statistics do not rule them out."""
     used, begun = resource.getrusage(resource.RUSAGE_CHILDREN), time.monotonic()
-    asked(program, sql)
+    answer = answer_of_lines(asked(program, sql))
     seconds, after = time.monotonic() - begun, resource.getrusage(resource.RUSAGE_CHILDREN)
     cpu = after.ru_utime + after.ru_stime - used.ru_utime - used.ru_stime
-    groups = re.findall(r"row_groups_pruned_statistics=[^→]+→ ([\d.]+(?: [KM])?) matched", asked(program, f"EXPLAIN ANALYZE {sql}"))
-    return Effort(seconds, cpu, sum(map(thousands, groups)))
+    proxy.taken.clear()
+    plan = asked(program.with_s3(proxy.endpoint), f"EXPLAIN ANALYZE {sql}")
+    groups = re.findall(r"row_groups_pruned_statistics=[^→]+→ ([\d.]+(?: [KM])?) matched", plan)
+    return Scan(answer, proxy.bytes, len(proxy.files)), Effort(seconds, cpu, sum(map(thousands, groups)))
 
 
 def asked(program: Program, sql: str) -> str:
     return program.must("query", "--format", "jsonl", sql, seconds=SECONDS).stdout
+
+
+def answer_of_lines(said: str) -> list[tuple]:
+    return answer_of(json.loads(line, parse_float=Decimal).values() for line in said.splitlines())
 
 
 def answer_of(rows) -> list[tuple]:
