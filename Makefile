@@ -6,13 +6,14 @@
 #                engines that are large to fetch, and a day of 10,000 new partitions
 #   make bench   the stages of the hot path one at a time, beside crates that do the same; the first run is the baseline of
 #                the later ones, KEEP=1 makes a new one. A whole job: ticklake bench
+#   make scans   what analysts' questions read of TICKS ticks, in files of ours and of others; some hours, Spark is fetched
 #   make check   format, lints, docs, licences and sources of dependencies, the AWS template
 #
 # demo and test share one build of the dev profile (tests/one_build.sh); soak alone builds another, which runs more than
 # twice as many schedules in a day.
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test soak bench check
+.PHONY: help demo test soak bench scans check
 
 SCHEDULES ?= 1000000
 SEED ?= 1000000
@@ -52,6 +53,13 @@ bench:
 	cargo bench --locked -p ticklake-benches --bench stages -- \
 	  $(if $(KEEP)$(if $(wildcard $(CRITERION)/*/*/kept),,first),--save-baseline,--baseline-lenient) kept
 	@cargo run --release --locked --quiet -p ticklake-benches --bin table -- $(CRITERION) kept
+
+TICKS ?= 20000000
+scans:
+	@tests/doctor.sh build test
+	cargo build --release --locked
+	TICKLAKE_BIN=$(or $(CARGO_TARGET_DIR),target)/release/ticklake TICKLAKE_SCANS_TICKS=$(TICKS) \
+	  tests/real/run.sh test_scans.py
 
 check:
 	@tests/doctor.sh build check

@@ -37,6 +37,14 @@ const ORDER: SortOptions = SortOptions { descending: false, nulls_first: true };
 /// one of these.
 const ROW_GROUP_BYTES: usize = 128 << 20;
 
+/// A reader that uses the page index takes so many rows at least. A fifth of the parquet crate's own: files of ticks are no
+/// larger by it (see the benchmarks), as what is near in time is near in value.
+const PAGE_ROWS: usize = 4096;
+
+/// A column has no more pages than this, but for the remainder: the page index of a table of some ten columns then comes with
+/// the footer, in the 64 KiB that our own reader asks for first.
+const PAGES: usize = 128;
+
 /// How the files of one table are made.
 #[derive(Clone, Debug)]
 pub(super) struct Encoder {
@@ -96,7 +104,11 @@ impl Encoder {
     pub fn encode(&self, rows: &RecordBatch, footer: Vec<(String, String)>) -> Result<Bytes, ParquetError> {
         let sorted = self.sorted(rows)?;
         let footer = footer.into_iter().map(|(key, value)| KeyValue::new(key, value)).collect();
-        let mut properties = self.properties.clone().set_key_value_metadata(Some(footer));
+        let mut properties = self
+            .properties
+            .clone()
+            .set_data_page_row_count_limit((sorted.num_rows() / PAGES).max(PAGE_ROWS))
+            .set_key_value_metadata(Some(footer));
         for (field, column) in self.schema.fields().iter().zip(sorted.columns()) {
             if integers(column).is_some_and(dictionary_pays) {
                 let path = ColumnPath::from(field.name().as_str());
@@ -298,6 +310,8 @@ mod tests {
                 let mut reader = reader.unwrap();
                 let metadata = reader.metadata().clone();
                 assert_eq!(metadata.num_row_groups(), 1);
+                let pages = metadata.offset_index().unwrap()[0][0].page_locations().len();
+                assert_eq!(pages, rows.num_rows().div_ceil(PAGE_ROWS));
                 for (column, places) in
                     metadata.row_group(0).columns().iter().zip(&metadata.offset_index().unwrap()[0])
                 {

@@ -3,12 +3,14 @@
 //! SQL ─ parse ─▶ names ─ `lake`: look up the catalog ─▶ plan ─ `scan`: partitions, files ─▶ Parquet ─▶ batches
 //!
 //! `pruning` decides which partitions a query needs: no other folder is listed and no other file opened. Within a
-//! file, row groups and pages are left out by their statistics. `cost` adds up what a plan would read.
+//! file, row groups and pages are left out by their statistics. `tail` reads the end of a file once. `cost` adds up
+//! what a plan would read.
 
 mod cost;
 mod lake;
 mod pruning;
 mod scan;
+mod tail;
 
 use std::fmt;
 use std::num::NonZeroUsize;
@@ -80,8 +82,6 @@ impl LocalEngine {
         config.options_mut().sql_parser.parse_float_as_decimal = true;
         // Errors of a plan tell their place.
         config.options_mut().sql_parser.collect_spans = true;
-        // A footer of a file of ours, with its statistics, is within this. More would read small files twice.
-        config.options_mut().execution.parquet.metadata_size_hint = Some(64 << 10);
         // `now()` is an instant, as the timestamps of tables are.
         config.options_mut().execution.time_zone = Some("UTC".to_owned());
         if let Some(threads) = limits.threads {

@@ -9,6 +9,7 @@
 #   TICKLAKE_CHAOS_EVENTS, TICKLAKE_CHAOS_SEED  a long run of test_chaos.py: see there
 #   TICKLAKE_ENGINES  "spark awswrangler": engines to try beside the usual ones; fetches 450 MB and more
 #   TICKLAKE_NEW_PARTITIONS, TICKLAKE_GLUE_CALLS  the full size of test_midnight.py: see there
+#   TICKLAKE_SCANS_TICKS  a long run of test_scans.py: see there; fetches Spark, 450 MB
 #   CI=true           a missing toolchain is a failure; otherwise it is said, and the tests are skipped
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/../.."
@@ -77,7 +78,7 @@ make_venv() {
 }
 
 make_venv venv "$here/requirements.txt"
-for engine in ${TICKLAKE_ENGINES:-}; do
+for engine in ${TICKLAKE_ENGINES:-} ${TICKLAKE_SCANS_TICKS:+spark}; do
   if [[ ! -f $here/requirements-$engine.txt ]]; then
     echo "tests/real/run.sh: TICKLAKE_ENGINES names $engine, which is none of spark, awswrangler" >&2
     exit 1
@@ -139,6 +140,7 @@ fi
 
 TICKLAKE_BIN=$(cd "$(dirname "$TICKLAKE_BIN")" && pwd)/$(basename "$TICKLAKE_BIN")
 export TICKLAKE_BIN REAL_DIR=$real REAL_JAVA=$java REAL_TRINO_JAVA=$trino_java PYTHONDONTWRITEBYTECODE=1
+export REAL_SPARK=$real/spark/bin/python
 cd "$here"
 # A worker has servers of its own and takes file by file, in the files' order: the longest are among the first.
 [[ $# -gt 0 ]] || set -- --numprocesses 2 --dist loadfile --no-loadscope-reorder

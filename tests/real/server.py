@@ -130,12 +130,12 @@ def free_ports(count: int) -> list[int]:
     return ports
 
 
-def page(url: str) -> str:
+def page(url: str, headers: dict[str, str] = {}) -> str:
     """What a server of ours says at an address; nothing, if it does not answer or has an error."""
     # Without the proxy that the environment may name.
     opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
     try:
-        with opener.open(url, timeout=5) as answer:
+        with opener.open(urllib.request.Request(url, headers=headers), timeout=5) as answer:
             return answer.read().decode()
     except OSError:
         return ""

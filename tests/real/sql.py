@@ -76,6 +76,15 @@ class Trino(Server):
                      request_timeout=QUERY_SECONDS) as connection:
             return [tuple(row) for row in connection.cursor().execute(sql).fetchall()]
 
+    def accounted(self, sql: str, seconds: int) -> tuple[list[tuple], dict]:
+        """Runs a statement that may take so long; its rows, and Trino's own account of what it took."""
+        with connect(host="127.0.0.1", port=self.port, user="test", catalog=NAME, timezone="UTC",
+                     request_timeout=QUERY_SECONDS, session_properties={"query_max_run_time": f"{seconds}s"}) as connection:
+            cursor = connection.cursor().execute(sql)
+            rows = [tuple(row) for row in cursor.fetchall()]
+        told = page(f"{self.endpoint}/v1/query/{cursor.query_id}", {"X-Trino-User": "test"})
+        return rows, json.loads(told)["queryStats"]
+
     def answers(self) -> bool:
         said = page(f"{self.endpoint}/v1/info")
         return said != "" and not json.loads(said)["starting"]

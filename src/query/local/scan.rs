@@ -13,8 +13,10 @@ use datafusion::common::stats::Precision;
 use datafusion::common::{DataFusionError, ScalarValue, Statistics, project_schema};
 use datafusion::config::TableParquetOptions;
 use datafusion::datasource::listing::PartitionedFile;
-use datafusion::datasource::physical_plan::parquet::CachedParquetFileReaderFactory;
 use datafusion::datasource::physical_plan::parquet::metadata::DFParquetMetadata;
+use datafusion::datasource::physical_plan::parquet::{
+    CachedParquetFileReaderFactory, ParquetFileReaderFactory,
+};
 use datafusion::datasource::physical_plan::{FileGroup, FileScanConfigBuilder, ParquetSource};
 use datafusion::datasource::source::DataSourceExec;
 use datafusion::datasource::table_schema::{TableSchema, TableSchemaBuilder};
@@ -30,6 +32,7 @@ use parquet::file::metadata::{PageIndexPolicy, ParquetMetaData};
 
 use super::lake::external;
 use super::pruning::{Values, conditions, is_about_partitions};
+use super::tail::Tails;
 use crate::catalog::{Catalog, Partition};
 use crate::error::{Error, Kind};
 use crate::store::{Entry, Folder, Stores};
@@ -41,6 +44,9 @@ pub(super) const LISTS: usize = 32;
 
 /// What one scan keeps of files' footers: parallel readers of one file parse it once.
 const FOOTERS_BYTES: usize = 64 << 20;
+
+/// A file of up to so many bytes is read at once.
+const WHOLE_BYTES: u64 = 64 << 10;
 
 /// A table of the catalog, for one query.
 #[derive(Debug)]
@@ -134,7 +140,9 @@ impl LakeTable {
                 e_tag: None,
                 version: None,
             };
-            let file = PartitionedFile::new_from_meta(meta).with_partition_values(values.clone());
+            let file = PartitionedFile::new_from_meta(meta)
+                .with_partition_values(values.clone())
+                .with_metadata_size_hint(footer_bytes(size_bytes));
             Ok((folder.clone(), file))
         };
         // An empty object is a folder's marker; an empty file of ours is a lost one, and the reader says so.
@@ -156,16 +164,17 @@ impl LakeTable {
         let options = session.config_options();
         // Its cache is its own, as paths of several stores would meet in a shared one.
         let footers = Arc::new(DefaultCache::new(FOOTERS_BYTES));
-        let readers = CachedParquetFileReaderFactory::new(folder.store().clone(), footers);
-        let mut source = ParquetSource::new(self.schema.clone())
+        // A request of a disk costs nothing, and what lies between two columns need not be read.
+        let readers: Arc<dyn ParquetFileReaderFactory> = match url.as_str().starts_with("file:") {
+            true => Arc::new(CachedParquetFileReaderFactory::new(folder.store().clone(), footers)),
+            false => Arc::new(Tails::new(folder.store().clone(), footers)),
+        };
+        let source = ParquetSource::new(self.schema.clone())
             .with_table_parquet_options(TableParquetOptions {
                 global: options.execution.parquet.clone(),
                 ..Default::default()
             })
-            .with_parquet_file_reader_factory(Arc::new(readers));
-        if let Some(bytes) = options.execution.parquet.metadata_size_hint {
-            source = source.with_metadata_size_hint(bytes);
-        }
+            .with_parquet_file_reader_factory(readers);
         let bytes: u64 = files.iter().map(|file| file.object_meta.size).sum();
         let statistics = Statistics::new_unknown(self.schema.table_schema())
             .with_total_byte_size(Precision::Inexact(usize::try_from(bytes).unwrap_or(usize::MAX)));
@@ -224,6 +233,13 @@ impl TableProvider for LakeTable {
             _ => UnionExec::try_new(scans),
         }
     }
+}
+
+/// How many bytes of a file's end are asked for first. In a file of ours the footer, with its statistics and page index, is less
+/// than a sixteenth, and never more than this; of another that has more, the rest is asked for then.
+fn footer_bytes(file_bytes: u64) -> usize {
+    let bytes = if file_bytes <= WHOLE_BYTES { file_bytes } else { file_bytes / 16 };
+    bytes.clamp(WHOLE_BYTES / 4, WHOLE_BYTES) as usize
 }
 
 /// As the footer has it: a file may be without rows.

@@ -127,6 +127,26 @@ async fn a_few_rows_need_a_few_folders() {
     assert_eq!(lake.watch.tap.take().listed.len(), 200);
 }
 
+/// Its footer is read with what stands before it: all of the one file, a part of the other.
+#[tokio::test]
+async fn no_byte_of_a_file_is_read_twice() {
+    for rows in [1_000, 12_000] {
+        let lake = Lake::new();
+        let ddl = lake.table("ticks", "`seq` bigint, `noise` bigint").await;
+        let folder = lake.partition(&ddl, &["2026-11-22", "AAPL"]).await;
+        let column =
+            |of: fn(i64) -> i64| -> ArrayRef { Arc::new(Int64Array::from_iter_values((0..rows).map(of))) };
+        let noise = column(|i| i.wrapping_mul(-0x61C8_8646_80B5_83EB));
+        write(&folder, "k.parquet", &[("seq", column(|i| i)), ("noise", noise)], rows as usize).await;
+        let file_bytes = folder.size("k.parquet").await.unwrap().unwrap();
+        lake.watch.tap.take();
+        let found = lake.csv("SELECT count(noise), sum(seq) FROM market.ticks WHERE seq >= 500").await;
+        assert_eq!(found[1], format!("{},{}", rows - 500, (500..rows).sum::<i64>()));
+        let read: u64 = lake.watch.tap.take().read.values().sum();
+        assert!(read <= file_bytes, "{read} of {file_bytes}");
+    }
+}
+
 #[tokio::test]
 async fn row_groups_are_left_out_by_the_statistics_of_a_time() {
     const GROUPS: i64 = 8;
