@@ -65,10 +65,12 @@ pub async fn expire(args: &ExpireArgs, lake: &Lake, settings: &Settings) -> Resu
         records: None,
         patience: PATIENCE,
     };
+    #[expect(clippy::disallowed_methods, reason = "files have the time at which they were put")]
+    let now = Utc::now();
     let expiry = Expiry {
         before: args.before,
         grace,
-        now: Utc::now(),
+        now,
         applies: args.apply,
         committed: Committed::Of(records),
     };

@@ -154,7 +154,7 @@ impl Chain {
     fn closed_at(&self) -> Option<i64> {
         let closers =
             self.read.iter().filter(|(_, read)| matches!(read, Read::Link(link) if link.footer.closes));
-        closers.map(|(start, _)| *start).last()
+        closers.map(|(start, _)| *start).next_back()
     }
 
     fn breaks(&self) -> Vec<Break> {
