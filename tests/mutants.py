@@ -70,8 +70,8 @@ MUTANTS = [
         ("src/ingest/pipeline.rs", "            self.registry.wait(side, partition, waiting);\n",
          "            self.registry.wait(side, partition, waiting.clone());\n"
          "            if M {\n                self.release(&waiting);\n            }\n"),
-        ("src/ingest/pipeline.rs", "self.registry.done(side, keys, Instant::now()) {\n            self.release(&waiting);",
-         "self.registry.done(side, keys, Instant::now()) {\n            if M {\n                continue;\n            }\n"
+        ("src/ingest/pipeline.rs", "self.registry.done(side, keys, &registered.new, Instant::now()) {\n            self.release(&waiting);",
+         "self.registry.done(side, keys, &registered.new, Instant::now()) {\n            if M {\n                continue;\n            }\n"
          "            self.release(&waiting);"),
     ]),
     ("commit-the-position", "the offset committed is how far records have their place, durable or not", [
@@ -87,13 +87,13 @@ MUTANTS = [
          "        let footer = Footer {\n            chain: seal.chain.clone(),"),
     ]),
     ("found-links-not-registered", "the partition of rows that were found in links is taken to be registered", [
-        ("src/ingest/pipeline.rs", "        self.expect(side, partition, waiting);\n        Ok(())\n    }\n\n    /// A chain that ends beyond",
+        ("src/ingest/pipeline.rs", "        self.expect(side, partition, waiting, landed.showing);\n        Ok(())\n    }\n\n    /// A chain that ends beyond",
          "        if M && landed.link.is_none() {\n            self.release(&waiting);\n            return Ok(());\n        }\n"
-         "        self.expect(side, partition, waiting);\n        Ok(())\n    }\n\n    /// A chain that ends beyond"),
+         "        self.expect(side, partition, waiting, landed.showing);\n        Ok(())\n    }\n\n    /// A chain that ends beyond"),
     ]),
     ("no-list", "a chain's end is not looked up (it is found by conflicts, until old links are gone)", [
-        ("src/ingest/write.rs", "        None => {\n            retried(\"look up a chain's end\"",
-         "        None if M => 0,\n        None => {\n            retried(\"look up a chain's end\""),
+        ("src/ingest/write.rs", "        None => {\n            let last = retried(\"look up a chain's end\"",
+         "        None if M => 0,\n        None => {\n            let last = retried(\"look up a chain's end\""),
     ]),
     ("taken-is-written", "a name that is taken counts as this writer's own put", [
         ("src/ingest/write.rs", "            Create::AlreadyExists => {\n",
@@ -138,8 +138,8 @@ MUTANTS = [
          "                if !M || offsets.is_ok() {\n                    self.asked.remove(&topic);\n                }\n"),
     ]),
     ("failed-registration-passed-over", "a partition that the catalog failed to take counts as registered", [
-        ("src/ingest/register.rs", "failed.map_or(Ok(created), Err)",
-         "failed.filter(|_| !M).map_or(Ok(created), Err)"),
+        ("src/ingest/register.rs", "failed.map_or(Ok(raced.len()), Err)",
+         "failed.filter(|_| !M).map_or(Ok(raced.len()), Err)"),
     ]),
     ("close-beyond-the-offsets", "a chain is closed up to records that the group has not committed", [
         ("src/verify/expire.rs", "Some(Settled::UpTo(offset)) => Some(*offset).filter(",

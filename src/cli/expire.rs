@@ -67,13 +67,8 @@ pub async fn expire(args: &ExpireArgs, lake: &Lake, settings: &Settings) -> Resu
     };
     #[expect(clippy::disallowed_methods, reason = "files have the time at which they were put")]
     let now = Utc::now();
-    let expiry = Expiry {
-        before: args.before,
-        grace,
-        now,
-        applies: args.apply,
-        committed: Committed::Of(records),
-    };
+    let expiry =
+        Expiry { before: args.before, grace, now, applies: args.apply, committed: Committed::Of(records) };
     let expired = expire_table(&check, &expiry).await?;
     let problems = expired.problems.len();
     let mut text = Vec::new();

@@ -10,8 +10,9 @@ use ticklake::catalog::{GlueCatalog, GlueOptions};
 use ticklake::store::{Durability, S3Options, Stores};
 
 /// One for each test of the catalogs' suite.
-const REGIONS: [&str; 12] = [
+const REGIONS: [&str; 13] = [
     "us-east-1", // the S3 server's own
+    "ap-northeast-1",
     "eu-central-1",
     "eu-north-1",
     "eu-west-1",
