@@ -12,9 +12,7 @@ use super::{Lake, connection, verify};
 use crate::config::Settings;
 use crate::error::{Error, Kind, Result};
 use crate::table::TableName;
-use crate::verify::{
-    Check, Committed, DayLine, Expired, ExpiredTally, Expiry, PATIENCE, Records, expire as expire_table,
-};
+use crate::verify::{Committed, DayLine, Expired, ExpiredTally, Expiry, Records, expire as expire_table};
 
 /// Whoever reads files by an older answer of the catalog, and whoever writes by an older look at a folder, is given so long.
 const GRACE_LEAST: Duration = Duration::from_secs(24 * 3600);
@@ -57,14 +55,7 @@ pub async fn expire(args: &ExpireArgs, lake: &Lake, settings: &Settings) -> Resu
         connection: connection(settings)?,
         group: args.group.clone().unwrap_or_else(|| settings.ingest.group_of(&main)),
     };
-    let check = Check {
-        table: args.name.clone(),
-        catalog: lake.catalog.clone(),
-        stores: lake.stores.clone(),
-        dates: None,
-        records: None,
-        patience: PATIENCE,
-    };
+    let check = lake.check(&args.name);
     #[expect(clippy::disallowed_methods, reason = "files have the time at which they were put")]
     let now = Utc::now();
     let expiry =

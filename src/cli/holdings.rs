@@ -13,7 +13,7 @@ use crate::config::Settings;
 use crate::error::{Error, Kind, Result};
 use crate::query::{self, Answer, Format};
 use crate::table::{Ddl, PartitionKey, TableName};
-use crate::verify::{Check, Dates, Holding, PATIENCE, files, inventory, registered};
+use crate::verify::{Check, Dates, Holding, files, inventory, registered};
 
 #[derive(Debug, Args)]
 pub struct PartitionsArgs {
@@ -43,7 +43,7 @@ pub struct FilesArgs {
 pub async fn partitions(args: &PartitionsArgs, lake: &Lake, settings: &Settings) -> Result<()> {
     let ddl = find(&args.name, &*lake.catalog, settings).await?;
     let columns: Vec<&str> = ddl.partitioned_by.iter().map(|column| column.name.as_str()).collect();
-    let check = check(&args.name, &args.dates, lake);
+    let check = Check { dates: args.dates.clone(), ..lake.check(&args.name) };
     let holdings = match args.stats {
         true => with_footers(&check, &ddl).await?,
         false => registered(&check, &ddl).await?,
@@ -83,20 +83,9 @@ async fn with_footers(check: &Check, ddl: &Ddl) -> Result<Vec<Holding>> {
 pub async fn list_files(args: &FilesArgs, lake: &Lake, settings: &Settings) -> Result<()> {
     let ddl = find(&args.name, &*lake.catalog, settings).await?;
     let mut out = Stdout::buffered();
-    let check = check(&args.name, &args.dates, lake);
+    let check = Check { dates: args.dates.clone(), ..lake.check(&args.name) };
     files(&check, &ddl, |file| writeln!(out, "{}", file.at).map_err(unwritable)).await?;
     out.flush().map_err(unwritable)
-}
-
-fn check(name: &TableName, dates: &Option<Dates>, lake: &Lake) -> Check {
-    Check {
-        table: name.clone(),
-        catalog: lake.catalog.clone(),
-        stores: lake.stores.clone(),
-        dates: dates.clone(),
-        records: None,
-        patience: PATIENCE,
-    }
 }
 
 /// A row for each partition: its values, its place, and what it holds.

@@ -39,6 +39,8 @@ use crate::config::{CatalogAt, Config, Flag, Log, Settings};
 use crate::error::{self, Error, Kind, Result};
 use crate::kafka::Connection;
 use crate::store::{Durability, Stores};
+use crate::table::TableName;
+use crate::verify::{Check, PATIENCE};
 use terminal::Terminal;
 
 /// JSON ticks from Kafka become a partitioned Parquet lake, exactly once.
@@ -237,6 +239,14 @@ fn connection(settings: &Settings) -> Result<Connection> {
 struct Lake {
     catalog: Arc<dyn Catalog>,
     stores: Stores,
+}
+
+impl Lake {
+    /// For what looks at a table's files: all dates, without its records.
+    fn check(&self, table: &TableName) -> Check {
+        let (catalog, stores) = (self.catalog.clone(), self.stores.clone());
+        Check { table: table.clone(), catalog, stores, dates: None, records: None, patience: PATIENCE }
+    }
 }
 
 /// Opens the catalog and the stores; a SQLite catalog is made where none is.

@@ -15,7 +15,7 @@ use crate::catalog::Catalog;
 use crate::config::Settings;
 use crate::error::{Error, Kind, Result};
 use crate::table::{Ddl, Spec, TableName};
-use crate::verify::{Check, PATIENCE, RegisteredLine, Repaired, repair as repair_table};
+use crate::verify::{RegisteredLine, Repaired, repair as repair_table};
 
 #[derive(Debug, Subcommand)]
 pub enum TableCommand {
@@ -155,14 +155,7 @@ async fn list(args: &ListArgs, catalog: &dyn Catalog) -> Result<String> {
 
 /// What was done, a line each, and how many problems it leaves to the user.
 async fn repair(args: &RepairArgs, lake: &Lake) -> Result<(String, usize)> {
-    let check = Check {
-        table: args.name.clone(),
-        catalog: lake.catalog.clone(),
-        stores: lake.stores.clone(),
-        dates: None,
-        records: None,
-        patience: PATIENCE,
-    };
+    let check = lake.check(&args.name);
     let repaired = repair_table(&check).await?;
     let problems = repaired.problems.len();
     if args.json {

@@ -7,11 +7,11 @@ use clap::Args;
 use indicatif::HumanBytes;
 
 use super::terminal::{Stdout, counted, unwritable};
-use super::{Lake, block_on, connection, open_existing, signals};
+use super::{block_on, connection, open_existing, signals};
 use crate::config::Settings;
 use crate::error::{Error, Kind, Result};
 use crate::table::TableName;
-use crate::verify::{self, Check, Compared, Dates, PATIENCE, Problem, Records, Report, SourceLine};
+use crate::verify::{self, Check, Compared, Dates, Problem, Records, Report, SourceLine};
 
 #[derive(Debug, Args)]
 pub struct VerifyArgs {
@@ -41,9 +41,8 @@ pub fn run(args: &VerifyArgs, settings: &Settings) -> Result<()> {
             }),
             false => None,
         };
-        let Lake { catalog, stores } = open_existing(settings).await?;
-        let (table, dates) = (args.name.clone(), args.dates.clone());
-        let check = Check { table, catalog, stores, dates, records, patience: PATIENCE };
+        let lake = open_existing(settings).await?;
+        let check = Check { dates: args.dates.clone(), records, ..lake.check(&args.name) };
         let report = verify::verify(&check).await?;
         let mut out = Stdout::buffered();
         match args.json {
