@@ -10,7 +10,6 @@ use tempfile::TempDir;
 use ticklake::catalog::{Catalog, LocalCatalog};
 use ticklake::ingest::{self, Job, Progress};
 use ticklake::kafka::Cluster;
-use ticklake::query::{self, Engine, Format, LocalEngine};
 use ticklake::store::{Durability, Stores};
 use ticklake::table::TableName;
 use ticklake::verify::{self, Check, Committed, Expired, Expiry, Kind, Records};
@@ -108,12 +107,7 @@ impl Lake {
     }
 
     async fn sql(&self, sql: &str) -> Vec<String> {
-        let engine =
-            LocalEngine::new(self.catalog.clone(), self.stores(), &query::Limits::default()).unwrap();
-        let mut out = Vec::new();
-        let answer = engine.query(sql).await.unwrap();
-        query::print(answer, Format::Csv, &mut out).await.unwrap();
-        String::from_utf8(out).unwrap().lines().skip(1).map(str::to_owned).collect()
+        jobs::sql(self.catalog.clone(), self.stores(), sql).await
     }
 
     /// Days, and how many rows and different rows each has.

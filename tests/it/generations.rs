@@ -10,7 +10,6 @@ use ticklake::catalog::{Catalog, LocalCatalog};
 use ticklake::error::chain;
 use ticklake::ingest::{Job, Progress};
 use ticklake::kafka::Cluster;
-use ticklake::query::{self, Engine, Format, LocalEngine};
 use ticklake::store::{Durability, Stores};
 use ticklake::table::Ddl;
 use ticklake::verify::{self, Check};
@@ -64,11 +63,7 @@ impl Lake {
     }
 
     async fn sql(&self, sql: &str) -> Vec<String> {
-        let stores = Stores::new(Durability::NoFsync);
-        let engine = LocalEngine::new(self.catalog.clone(), stores, &query::Limits::default()).unwrap();
-        let mut out = Vec::new();
-        query::print(engine.query(sql).await.unwrap(), Format::Csv, &mut out).await.unwrap();
-        String::from_utf8(out).unwrap().lines().skip(1).map(str::to_owned).collect()
+        jobs::sql(self.catalog.clone(), Stores::new(Durability::NoFsync), sql).await
     }
 
     /// The problems that `verify` finds.

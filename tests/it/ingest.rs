@@ -7,7 +7,6 @@ use tempfile::TempDir;
 use ticklake::catalog::{Catalog, LocalCatalog};
 use ticklake::ingest::{self, Job, Limits, Progress};
 use ticklake::kafka::Cluster;
-use ticklake::query::{self, Engine, Format, LocalEngine};
 use ticklake::store::{Durability, Stores};
 use ticklake::table::Ddl;
 use ticklake::verify::{self, Check, Holding};
@@ -43,12 +42,7 @@ impl Lake {
     }
 
     async fn sql(&self, sql: &str) -> Vec<String> {
-        let stores = Stores::new(Durability::NoFsync);
-        let engine = LocalEngine::new(self.catalog.clone(), stores, &query::Limits::default()).unwrap();
-        let mut out = Vec::new();
-        let answer = engine.query(sql).await.unwrap();
-        query::print(answer, Format::Csv, &mut out).await.unwrap();
-        String::from_utf8(out).unwrap().lines().skip(1).map(str::to_owned).collect()
+        jobs::sql(self.catalog.clone(), Stores::new(Durability::NoFsync), sql).await
     }
 }
 

@@ -8,6 +8,7 @@ use std::time::Duration;
 use ticklake::catalog::Catalog;
 use ticklake::ingest::{self, From, Job, Limits, Lost, Progress};
 use ticklake::kafka::{Cluster, Connection, Producer};
+use ticklake::query::{self, Engine, Format, LocalEngine};
 use ticklake::store::{Durability, Stores};
 use ticklake::table::Ddl;
 use tokio::sync::watch;
@@ -72,6 +73,14 @@ pub async fn send(cluster: &Cluster, topic: &str, values: impl IntoIterator<Item
         producer.send(None, value.as_bytes()).await.unwrap();
     }
     producer.flush(Duration::from_secs(30)).await.unwrap();
+}
+
+/// What the local engine answers: a line of CSV for each row.
+pub async fn sql(catalog: Arc<dyn Catalog>, stores: Stores, sql: &str) -> Vec<String> {
+    let engine = LocalEngine::new(catalog, stores, &query::Limits::default()).unwrap();
+    let mut out = Vec::new();
+    query::print(engine.query(sql).await.unwrap(), Format::Csv, &mut out).await.unwrap();
+    String::from_utf8(out).unwrap().lines().skip(1).map(str::to_owned).collect()
 }
 
 /// All files below a folder, by their paths in it, in order; none where it is not there.

@@ -7,7 +7,6 @@ use ticklake::catalog::{Catalog, LocalCatalog};
 use ticklake::ingest::replay::{Replayed, replay};
 use ticklake::ingest::{Job, Progress};
 use ticklake::kafka::Cluster;
-use ticklake::query::{self, Engine, Format, LocalEngine};
 use ticklake::store::{Durability, Stores};
 use ticklake::table::{Ddl, TableName};
 use ticklake::verify::{self, Check, PATIENCE};
@@ -83,12 +82,7 @@ impl Lake {
     }
 
     async fn sql(&self, sql: &str) -> Vec<String> {
-        let engine =
-            LocalEngine::new(self.catalog.clone(), self.stores(), &query::Limits::default()).unwrap();
-        let mut out = Vec::new();
-        let answer = engine.query(sql).await.unwrap();
-        query::print(answer, Format::Csv, &mut out).await.unwrap();
-        String::from_utf8(out).unwrap().lines().skip(1).map(str::to_owned).collect()
+        jobs::sql(self.catalog.clone(), self.stores(), sql).await
     }
 
     /// How many rows there are, how many different ones, and how many rejected records are open.
