@@ -55,6 +55,7 @@ macro_rules! on_table {
             .table_name($name.table())
     };
 }
+use on_table;
 
 /// Where Glue is, and whose catalog.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -214,7 +215,6 @@ impl GlueCatalog {
         }
     }
 
-    /// One that was dropped meanwhile needs nothing any more.
     async fn update_batch(
         &self,
         name: &TableName,
@@ -223,21 +223,10 @@ impl GlueCatalog {
         let count = entries.len() as u64;
         let asked = on_table!(self, batch_update_partition, name).set_entries(Some(entries)).send().await;
         let answer = asked.map_err(|e| failed_on(name, "change partitions", e))?;
-        let mut gone = 0;
-        for error in answer.errors.unwrap_or_default() {
-            let detail = error.error_detail.unwrap_or_else(|| ErrorDetail::builder().build());
-            if detail.error_code() != Some(NOT_FOUND) {
-                return Err(Error::new(
-                    Kind::Catalog,
-                    "Glue did not change a partition: those before it have the table's columns, run this again for the rest",
-                )
-                .with("table", name)
-                .with("partition", format_args!("{:?}", error.partition_value_list.unwrap_or_default()))
-                .because(told(&detail)));
-            }
-            gone += 1;
-        }
-        Ok(count - gone)
+        let errors = answer.errors.unwrap_or_default().into_iter();
+        let errors = errors.map(|error| (error.partition_value_list, error.error_detail));
+        let failed = "Glue did not change a partition: those before it have the table's columns, run this again for the rest";
+        Ok(count - count_gone(name, errors, failed)?)
     }
 
     async fn drop_batch(&self, name: &TableName, values: &[Vec<String>]) -> Result<u64> {
@@ -246,17 +235,9 @@ impl GlueCatalog {
             .send()
             .await;
         let answer = asked.map_err(|e| failed_on(name, "drop partitions", e))?;
-        let mut gone = 0;
-        for error in answer.errors.unwrap_or_default() {
-            let detail = error.error_detail.unwrap_or_else(|| ErrorDetail::builder().build());
-            if detail.error_code() != Some(NOT_FOUND) {
-                return Err(Error::new(Kind::Catalog, "Glue did not drop a partition: run this again")
-                    .with("table", name)
-                    .with("partition", format_args!("{:?}", error.partition_values.unwrap_or_default()))
-                    .because(told(&detail)));
-            }
-            gone += 1;
-        }
+        let errors = answer.errors.unwrap_or_default().into_iter();
+        let errors = errors.map(|error| (error.partition_values, error.error_detail));
+        let gone = count_gone(name, errors, "Glue did not drop a partition: run this again")?;
         Ok(values.len() as u64 - gone)
     }
 
@@ -562,6 +543,26 @@ fn of_all(
         return Ok((0..partitions).map(|_| Registered::AlreadyExists).collect());
     }
     Err(failed_on(name, "register partitions", e).with("partitions", partitions))
+}
+
+/// How many of a call's partitions are not there: they need nothing any more. What else one met is an error.
+fn count_gone(
+    name: &TableName,
+    errors: impl Iterator<Item = (Option<Vec<String>>, Option<ErrorDetail>)>,
+    failed: &str,
+) -> Result<u64> {
+    let mut gone = 0;
+    for (values, detail) in errors {
+        let detail = detail.unwrap_or_else(|| ErrorDetail::builder().build());
+        if detail.error_code() != Some(NOT_FOUND) {
+            return Err(Error::new(Kind::Catalog, failed)
+                .with("table", name)
+                .with("partition", format_args!("{:?}", values.unwrap_or_default()))
+                .because(told(&detail)));
+        }
+        gone += 1;
+    }
+    Ok(gone)
 }
 
 fn of_one(detail: &ErrorDetail) -> Registered {

@@ -205,6 +205,11 @@ impl Footer {
         }
     }
 
+    /// Below which offset its chain has rows: a closer has none of the range that it covers.
+    pub fn rows_end(&self) -> i64 {
+        if self.closes { self.start } else { self.end }
+    }
+
     /// Whether there is a footer among a file's texts, maybe a damaged one.
     pub fn is_in(key_values: &HashMap<String, String>) -> bool {
         key_values.contains_key(CHECK)

@@ -103,20 +103,15 @@ impl Encoder {
     /// The file of these rows, with the footer's key-values.
     pub fn encode(&self, rows: &RecordBatch, footer: Vec<(String, String)>) -> Result<Bytes, ParquetError> {
         let sorted = self.sorted(rows)?;
-        let footer = footer.into_iter().map(|(key, value)| KeyValue::new(key, value)).collect();
-        let mut properties = self
-            .properties
-            .clone()
-            .set_data_page_row_count_limit((sorted.num_rows() / PAGES).max(PAGE_ROWS))
-            .set_key_value_metadata(Some(footer));
+        let mut properties =
+            self.properties.clone().set_data_page_row_count_limit((sorted.num_rows() / PAGES).max(PAGE_ROWS));
         for (field, column) in self.schema.fields().iter().zip(sorted.columns()) {
             if integers(column).is_some_and(dictionary_pays) {
                 let path = ColumnPath::from(field.name().as_str());
                 properties = properties.set_column_dictionary_enabled(path, true);
             }
         }
-        let mut file =
-            SerializedFileWriter::new(Vec::new(), self.file_schema.clone(), Arc::new(properties.build()))?;
+        let mut file = self.begin(properties, footer)?;
         let rows_at_once = ROW_GROUP_BYTES / (sorted.get_array_memory_size() / sorted.num_rows()).max(1);
         for group in 0..sorted.num_rows().div_ceil(rows_at_once) {
             let start = group * rows_at_once;
@@ -128,11 +123,17 @@ impl Encoder {
 
     /// A file of these columns without a row.
     pub fn encode_none(&self, footer: Vec<(String, String)>) -> Result<Bytes, ParquetError> {
+        Ok(self.begin(self.properties.clone(), footer)?.into_inner()?.into())
+    }
+
+    fn begin(
+        &self,
+        properties: WriterPropertiesBuilder,
+        footer: Vec<(String, String)>,
+    ) -> Result<SerializedFileWriter<Vec<u8>>, ParquetError> {
         let footer = footer.into_iter().map(|(key, value)| KeyValue::new(key, value)).collect();
-        let properties = self.properties.clone().set_key_value_metadata(Some(footer));
-        let file =
-            SerializedFileWriter::new(Vec::new(), self.file_schema.clone(), Arc::new(properties.build()))?;
-        Ok(file.into_inner()?.into())
+        let properties = properties.set_key_value_metadata(Some(footer)).build();
+        SerializedFileWriter::new(Vec::new(), self.file_schema.clone(), Arc::new(properties))
     }
 
     fn add_row_group(

@@ -108,8 +108,7 @@ impl Specs {
 
     /// Whether rows of the job's spec may follow a link in its chain, where the source is read from an offset on.
     pub async fn follow_link(&self, link: &Footer, source_start: i64) -> Result<()> {
-        let last_row = if link.closes { link.start } else { link.end };
-        match last_row <= source_start {
+        match link.rows_end() <= source_start {
             true => Ok(()), // none of its records is read again
             false => self.must_follow(&link.spec).await,
         }

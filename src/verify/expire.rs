@@ -5,8 +5,7 @@
 //! ```
 //!
 //! A closer (`ingest::closer`) stays behind each chain, so that records that are read again are not written again. It says
-//! too when a partition was expired: by the time at which the store took it. Nothing else is kept, so a run that was cut off
-//! is run again.
+//! too when a partition was expired: by the time at which the store took it. So a run that was cut off is run again.
 //!
 //! Only what is whole is touched: a partition in whose folder `verify` finds a problem, and one whose last link is not below
 //! the committed offsets yet, is left and told.
@@ -201,9 +200,15 @@ enum Fate {
 impl Run<'_> {
     async fn all(mut self) -> Result<Expired> {
         let registered = self.registered().await?;
-        for (date, files) in self.old_files(&registered).await? {
+        let old = self.old_files(registered.keys()).await?;
+        if self.expiry.applies && !old.is_empty() {
+            note_expiry(&self.table.folder, self.expiry.before).await?;
+        }
+        let none = BTreeSet::new();
+        for (date, files) in old {
             let entries = files.list(self.table).await?;
-            self.day(date, entries, &registered).await?;
+            let registered = registered.get(&date).unwrap_or(&none);
+            self.day(date, entries, registered).await?;
         }
         self.expired.problems.sort();
         Ok(self.expired)
@@ -217,15 +222,15 @@ impl Run<'_> {
         self.names().iter().position(|name| *name == "date").expect("it was looked for")
     }
 
-    /// The registered partitions that are old. One at another place is a problem.
-    async fn registered(&mut self) -> Result<BTreeSet<PartitionKey>> {
+    /// The registered partitions that are old, by `date`. One at another place is a problem.
+    async fn registered(&mut self) -> Result<BTreeMap<String, BTreeSet<PartitionKey>>> {
         let date = self.date();
         let is_old = |values: &[String]| is_before(&values[date], self.expiry.before);
-        let mut keys = BTreeSet::new();
+        let mut keys: BTreeMap<String, BTreeSet<PartitionKey>> = BTreeMap::new();
         for found in registered(self.check, self.table).await? {
             match found {
                 Registered::Here(key) if is_old(key.values()) => {
-                    keys.insert(key);
+                    keys.entry(key.values()[date].clone()).or_default().insert(key);
                 }
                 Registered::Elsewhere(key, location) if is_old(key.values()) => {
                     let detail = format!("it is registered at {location}");
@@ -240,11 +245,14 @@ impl Run<'_> {
     }
 
     /// The old values of `date` in the catalog and in the table's folder, and where their files are.
-    async fn old_files(&self, registered: &BTreeSet<PartitionKey>) -> Result<BTreeMap<String, Files>> {
+    async fn old_files<'a>(
+        &self,
+        registered: impl Iterator<Item = &'a String>,
+    ) -> Result<BTreeMap<String, Files>> {
         let date = self.date();
         let names = self.names();
-        let of_catalog = registered.iter().map(|key| (key.values()[date].clone(), Files::Listed(Vec::new())));
-        let mut old: BTreeMap<String, Files> = of_catalog.collect();
+        let mut old: BTreeMap<String, Files> =
+            registered.map(|date| (date.clone(), Files::Listed(Vec::new()))).collect();
         if date == 0 {
             for folder in self.table.folder.look().await?.folders {
                 let Some(values) = parse_path(&folder, &names[..1]) else { continue };
@@ -274,14 +282,11 @@ impl Run<'_> {
         entries: Vec<Entry>,
         registered: &BTreeSet<PartitionKey>,
     ) -> Result<()> {
-        let Old { partitions, empty } = self.old(&date, &entries, registered);
+        let Old { partitions, empty } = self.old(&entries, registered);
         let looks: Vec<_> =
             partitions.iter().map(|(key, _)| look(self.table, &self.older, key.clone())).collect();
         let looked: Vec<Looked> = futures::stream::iter(looks).buffered(PARTITIONS).try_collect().await?;
         self.settle(&looked).await?;
-        if self.expiry.applies {
-            note_expiry(&self.table.folder, self.expiry.before).await?;
-        }
         let fates = partitions.iter().zip(&looked);
         let fates: Vec<_> =
             fates.map(|((_, is_registered), looked)| self.fate(*is_registered, looked)).collect();
@@ -318,7 +323,7 @@ impl Run<'_> {
     }
 
     /// What is to be looked at of a day.
-    fn old(&self, date: &str, entries: &[Entry], registered: &BTreeSet<PartitionKey>) -> Old {
+    fn old(&self, entries: &[Entry], registered: &BTreeSet<PartitionKey>) -> Old {
         let names = self.names();
         let mut folders: BTreeMap<&str, Vec<&str>> = BTreeMap::new();
         for entry in entries {
@@ -326,8 +331,7 @@ impl Run<'_> {
                 folders.entry(path).or_default().push(name);
             }
         }
-        let of_day = registered.iter().filter(|key| key.values()[self.date()] == date);
-        let empty = of_day.filter(|key| !folders.contains_key(key.path())).cloned().collect();
+        let empty = registered.iter().filter(|key| !folders.contains_key(key.path())).cloned().collect();
         let mut partitions = Vec::new();
         for (path, files) in folders {
             let values = parse_path(path, &names).and_then(|values| PartitionKey::new(&names, values).ok());

@@ -165,7 +165,7 @@ impl Holding {
         self.times = times.reduce(|a, b| (a.0.min(b.0), a.1.max(b.1)));
         for (source, end) in &other.ends {
             let so_far = self.ends.entry(source.clone()).or_default();
-            *so_far = end.max(so_far).to_owned();
+            *so_far = (*end).max(*so_far);
         }
     }
 }

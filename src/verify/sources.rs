@@ -163,7 +163,7 @@ impl Sources {
         seen.chain_end = seen.chain_end.max(footer.end);
         // A closer has the spec of the link before it, and tells nothing of the records that it covers.
         let end = seen.specs.entry(footer.spec.clone()).or_default();
-        *end = end.max(&mut if footer.closes { footer.start } else { footer.end }).to_owned();
+        *end = footer.rows_end().max(*end);
         None
     }
 

@@ -7,7 +7,7 @@ use std::collections::HashMap;
 
 use aws_sdk_glue::types::{PartitionIndex, PartitionIndexDescriptor, PartitionIndexStatus};
 
-use super::{GlueCatalog, THERE, failed_on, is};
+use super::{GlueCatalog, THERE, failed_on, is, on_table};
 use crate::catalog::{Index, IndexState};
 use crate::error::{Error, Kind, Result};
 use crate::table::{Ddl, TableName};
@@ -66,14 +66,7 @@ fn why(index: &PartitionIndexDescriptor) -> String {
 
 impl GlueCatalog {
     pub(super) async fn indexes_of(&self, name: &TableName) -> Result<Vec<PartitionIndexDescriptor>> {
-        let asked = self
-            .client
-            .get_partition_indexes()
-            .set_catalog_id(self.catalog_id.clone())
-            .database_name(name.database())
-            .table_name(name.table())
-            .into_paginator()
-            .send();
+        let asked = on_table!(self, get_partition_indexes, name).into_paginator().send();
         let pages = asked.try_collect().await;
         let pages = pages.map_err(|e| failed_on(name, "read the indexes of a table", e))?;
         Ok(pages
@@ -84,16 +77,8 @@ impl GlueCatalog {
 
     /// Begins to make an index. Another one that is being made for the table is an error: Glue makes one at a time.
     pub(super) async fn make_index(&self, name: &TableName, columns: &[String]) -> Result<()> {
-        let asked = self
-            .client
-            .create_partition_index()
-            .set_catalog_id(self.catalog_id.clone())
-            .database_name(name.database())
-            .table_name(name.table())
-            .partition_index(index(columns)?)
-            .send()
-            .await;
-        match asked {
+        let asked = on_table!(self, create_partition_index, name).partition_index(index(columns)?).send();
+        match asked.await {
             Ok(_) => Ok(()),
             Err(e) if is(&e, THERE) => Ok(()), // another one's, or this one's after a lost answer
             Err(e) => {
