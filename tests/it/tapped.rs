@@ -26,7 +26,10 @@ pub trait Tap: fmt::Debug + Send + Sync + 'static {
         Ok(())
     }
 
-    /// So many bytes of a file are read.
+    /// Bytes of a file are about to be read.
+    async fn reading(&self) {}
+
+    /// So many bytes of a file were read.
     fn read(&self, _at: &Path, _bytes: u64) {}
 
     /// What the list of one folder says.
@@ -72,12 +75,14 @@ impl<T: Tap> ObjectStore for Tapped<T> {
 
     async fn get_opts(&self, at: &Path, options: GetOptions) -> Result<GetResult> {
         self.tap.refused(at)?;
+        self.tap.reading().await;
         let got = self.disk.get_opts(at, options).await?;
         self.tap.read(at, got.range.end - got.range.start);
         Ok(got)
     }
 
     async fn get_ranges(&self, at: &Path, ranges: &[Range<u64>]) -> Result<Vec<Bytes>> {
+        self.tap.reading().await;
         self.tap.read(at, ranges.iter().map(|range| range.end - range.start).sum());
         self.disk.get_ranges(at, ranges).await
     }

@@ -167,7 +167,7 @@ impl LakeTable {
         // A request of a disk costs nothing, and what lies between two columns need not be read.
         let readers: Arc<dyn ParquetFileReaderFactory> = match url.as_str().starts_with("file:") {
             true => Arc::new(CachedParquetFileReaderFactory::new(folder.store().clone(), footers)),
-            false => Arc::new(Tails::new(folder.store().clone(), footers)),
+            false => Arc::new(Tails::new(folder.store().clone(), footers, &files)),
         };
         let source = ParquetSource::new(self.schema.clone())
             .with_table_parquet_options(TableParquetOptions {

@@ -1,10 +1,15 @@
-//! Reads the end of a file from its store once.
+//! Reads the end of a file from its store once, and before it is asked for.
 //!
 //! A footer is asked for with so much before it that one request has all of it. In a small file that is the file, and what
 //! a query wants of it would be asked for again: the page index, then the columns. Here it is taken from what is there.
 //!
-//! Memory: that much for each file that is being read; it goes with the file's readers.
+//! DataFusion reads as many files at a time as it has threads, and waits for each: of thousands of small files that is
+//! nearly all of a query's time. So the ends of the files that come next are asked for meanwhile: one for each file that
+//! was opened, up to [`AHEAD`]. A query that ends early has read twice as many ends as it opened, at most.
+//!
+//! Memory: the end of each file that is being read, and of those ahead; it goes with the file's readers.
 
+use std::collections::VecDeque;
 use std::fmt;
 use std::ops::Range;
 use std::sync::{Arc, Mutex, Weak};
@@ -28,35 +33,36 @@ use object_store::{
 };
 use parquet::arrow::async_reader::AsyncFileReader;
 use tokio::sync::OnceCell;
+use tokio::task::JoinSet;
 
 /// What lies between two pages that are needed is read with them up to so many bytes: a request takes longer. Of most files
 /// of ticks a column is not much more, so that more would be the whole file where some minutes of it are asked for.
 const GAP_BYTES: u64 = 32 << 10;
 
+/// So many files' ends are asked for before they are opened, at most: 2 MiB. A store answers a request in some tens of
+/// milliseconds; in that time a thread goes through as many small files.
+const AHEAD: usize = 32;
+
 /// Makes the readers of a scan's files.
 #[derive(Debug)]
 pub(super) struct Tails {
-    store: Arc<dyn ObjectStore>,
+    files: Arc<Files>,
     footers: Arc<FileMetadataCache>,
-    /// Files that are being read: DataFusion changes a file's reader where there may be Bloom filters.
-    open: Mutex<Vec<Weak<OneFile>>>,
 }
 
 impl Tails {
-    pub(super) fn new(store: Arc<dyn ObjectStore>, footers: Arc<FileMetadataCache>) -> Self {
-        Self { store, footers, open: Mutex::default() }
-    }
-
-    fn of(&self, file: &ObjectMeta) -> Arc<OneFile> {
-        let mut open = self.open.lock().expect("nothing panics with it");
-        open.retain(|known| known.strong_count() > 0);
-        let known = open.iter().filter_map(Weak::upgrade).find(|known| known.file.location == file.location);
-        known.unwrap_or_else(|| {
-            let file = OneFile { store: self.store.clone(), file: file.clone(), tail: OnceCell::new() };
-            let file = Arc::new(file);
-            open.push(Arc::downgrade(&file));
-            file
-        })
+    /// `files` are those of the scan in the order in which it opens them.
+    pub(super) fn new(
+        store: Arc<dyn ObjectStore>,
+        footers: Arc<FileMetadataCache>,
+        files: &[PartitionedFile],
+    ) -> Self {
+        let tail = |file: &PartitionedFile| (file.object_meta.clone(), file.metadata_size_hint);
+        let coming = files.iter().map(tail).collect();
+        Self {
+            files: Arc::new(Files { store, state: Mutex::new(State { coming, ..State::default() }) }),
+            footers,
+        }
     }
 }
 
@@ -68,7 +74,7 @@ impl ParquetFileReaderFactory for Tails {
         footer_bytes: Option<usize>,
         metrics: &ExecutionPlanMetricsSet,
     ) -> Result<Box<dyn AsyncFileReader + Send>, DataFusionError> {
-        let store = self.of(&file.object_meta);
+        let store = Files::open(&self.files, &file.object_meta);
         CachedParquetFileReaderFactory::new(store, self.footers.clone()).create_reader(
             partition_index,
             file,
@@ -78,9 +84,84 @@ impl ParquetFileReaderFactory for Tails {
     }
 }
 
+/// The files of a scan.
+#[derive(Debug)]
+struct Files {
+    store: Arc<dyn ObjectStore>,
+    state: Mutex<State>,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    /// Files that nobody has opened, with how much of their ends will be asked for.
+    coming: VecDeque<(ObjectMeta, Option<usize>)>,
+    /// Of them, those whose ends are asked for already.
+    ahead: Vec<Arc<OneFile>>,
+    /// Files that are being read: DataFusion changes a file's reader where there may be Bloom filters.
+    open: Vec<Weak<OneFile>>,
+    /// How many ends were asked for by readers.
+    opened: usize,
+    /// What asks for the ends ahead; it stops when the scan goes.
+    asking: JoinSet<()>,
+}
+
+impl Files {
+    fn open(self: &Arc<Self>, file: &ObjectMeta) -> Arc<OneFile> {
+        let mut state = self.state.lock().expect("nothing panics with it");
+        state.open.retain(|known| known.strong_count() > 0);
+        let is_it = |known: &Arc<OneFile>| known.file.location == file.location;
+        if let Some(known) = state.open.iter().filter_map(Weak::upgrade).find(is_it) {
+            return known;
+        }
+        let opened = match state.ahead.iter().position(is_it) {
+            Some(at) => state.ahead.remove(at),
+            None => {
+                // Streams that run beside each other open them nearly in their order.
+                let near = state.coming.iter().take(2 * AHEAD);
+                if let Some(at) =
+                    near.map(|(file, _)| file).position(|coming| coming.location == file.location)
+                {
+                    state.coming.remove(at);
+                }
+                self.file(file.clone())
+            }
+        };
+        state.open.push(Arc::downgrade(&opened));
+        opened
+    }
+
+    fn file(self: &Arc<Self>, file: ObjectMeta) -> Arc<OneFile> {
+        Arc::new(OneFile {
+            files: Arc::downgrade(self),
+            store: self.store.clone(),
+            file,
+            tail: OnceCell::new(),
+        })
+    }
+
+    /// The end of one more file was asked for.
+    fn go_ahead(self: &Arc<Self>) {
+        let mut state = self.state.lock().expect("nothing panics with it");
+        state.opened += 1;
+        while state.asking.try_join_next().is_some() {}
+        while state.ahead.len() < state.opened.min(AHEAD)
+            && let Some((file, footer_bytes)) = state.coming.pop_front()
+        {
+            let tail = file.size.saturating_sub(footer_bytes.unwrap_or(0) as u64)..file.size;
+            let file = self.file(file);
+            state.ahead.push(file.clone());
+            state.asking.spawn(async move {
+                // Where it fails, the file's reader asks again, and tells.
+                let _ = file.tail(tail).await;
+            });
+        }
+    }
+}
+
 /// The store as the readers of one file have it.
 #[derive(Debug)]
 struct OneFile {
+    files: Weak<Files>,
     store: Arc<dyn ObjectStore>,
     file: ObjectMeta,
     /// The first bytes that were read up to the file's end.
@@ -88,11 +169,18 @@ struct OneFile {
 }
 
 impl OneFile {
+    /// Who asks at the same time waits for it: parts of a large file have a reader each.
+    async fn tail(&self, range: Range<u64>) -> Result<&Bytes> {
+        self.tail.get_or_try_init(|| self.store.get_range(&self.file.location, range)).await
+    }
+
     async fn read(&self, range: Range<u64>) -> Result<Bytes> {
         let location = &self.file.location;
         if range.end == self.file.size {
-            // Who asks at the same time waits for it: parts of a large file have a reader each.
-            self.tail.get_or_try_init(|| self.store.get_range(location, range.clone())).await?;
+            if let Some(files) = self.files.upgrade() {
+                files.go_ahead();
+            }
+            self.tail(range.clone()).await?;
         }
         let Some(tail) = self.tail.get() else {
             return self.store.get_range(location, range).await;

@@ -1,9 +1,12 @@
 //! A lake for one test: a folder on the disk, a catalog, and what is read of it.
 
 use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 use arrow::array::{ArrayRef, RecordBatch};
+use async_trait::async_trait;
 use object_store::ListResult;
 use object_store::path::Path;
 use parquet::arrow::ArrowWriter;
@@ -112,9 +115,15 @@ pub async fn write(folder: &Folder, name: &str, columns: &[(&str, ArrayRef)], gr
     folder.create(name, writer.into_inner().unwrap().into()).await.unwrap();
 }
 
+/// How long the answers of a store that is far away are on their way.
+pub const FAR: Duration = Duration::from_millis(30);
+
 /// What was read of the disk.
 #[derive(Debug, Default)]
-pub struct Watch(Mutex<Seen>);
+pub struct Watch {
+    seen: Mutex<Seen>,
+    pub is_far: AtomicBool,
+}
 
 #[derive(Clone, Debug, Default)]
 pub struct Seen {
@@ -127,21 +136,28 @@ pub struct Seen {
 impl Watch {
     /// What was seen since the last call.
     pub fn take(&self) -> Seen {
-        let mut seen = std::mem::take(&mut *self.0.lock().unwrap());
+        let mut seen = std::mem::take(&mut *self.seen.lock().unwrap());
         seen.listed.sort();
         seen
     }
 }
 
+#[async_trait]
 impl Tap for Watch {
+    async fn reading(&self) {
+        if self.is_far.load(Ordering::SeqCst) {
+            tokio::time::sleep(FAR).await;
+        }
+    }
+
     fn read(&self, at: &Path, bytes: u64) {
         let folder = at.parts().rev().nth(1).unwrap().as_ref().to_owned();
-        *self.0.lock().unwrap().read.entry(folder).or_default() += bytes;
+        *self.seen.lock().unwrap().read.entry(folder).or_default() += bytes;
     }
 
     fn listed(&self, folder: Option<&Path>, listed: ListResult) -> ListResult {
         let folder = folder.and_then(Path::filename).unwrap_or_default().to_owned();
-        self.0.lock().unwrap().listed.push(folder);
+        self.seen.lock().unwrap().listed.push(folder);
         listed
     }
 }

@@ -1,14 +1,16 @@
 //! What a query reads: the folders that its filters on partition columns leave, and of a file the row groups that its
-//! statistics leave.
+//! statistics leave; and how long it waits for a store that is far away.
 
 use std::num::NonZeroUsize;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
 use arrow::array::{ArrayRef, Int64Array, TimestampMillisecondArray};
 use ticklake::query::Limits;
 use ticklake::table::Ddl;
+use tokio::time::Instant;
 
-use super::lake::{Lake, write};
+use super::lake::{FAR, Lake, write};
 
 const DATES: [&str; 4] = ["2026-11-20", "2026-11-21", "2026-11-22", "2026-11-23"];
 const SYMBOLS: [&str; 5] = ["AAPL", "BRK/B", "MSFT", "ZM", "__HIVE_DEFAULT_PARTITION__"];
@@ -199,4 +201,31 @@ async fn row_groups_are_left_out_by_the_statistics_of_a_time() {
     }
     let (found, _) = read("date_trunc('hour', ts) = TIMESTAMP '2026-11-22 14:00:00'").await;
     assert_eq!(found, "144000,144000");
+}
+
+#[tokio::test(start_paused = true)]
+async fn small_files_that_are_far_away_are_asked_for_ahead() {
+    const FILES: u32 = 300;
+    let lake = Lake::with_limits(&Limits { threads: NonZeroUsize::new(1), ..Limits::default() });
+    let ddl = lake.table("ticks", "`size` bigint").await;
+    let folder = lake.partition(&ddl, &["2026-11-22", "ZM"]).await;
+    for file in 0..FILES {
+        let size: ArrayRef = Arc::new(Int64Array::from(vec![i64::from(file)]));
+        write(&folder, &format!("{file:03}.parquet"), &[("size", size)], 10).await;
+    }
+    let file_bytes: u64 = folder.list().await.unwrap().iter().map(|file| file.size_bytes).sum();
+    lake.watch.tap.is_far.store(true, Ordering::SeqCst);
+    let read = async |sql: &str| {
+        lake.watch.tap.take();
+        let begun = Instant::now();
+        let rows = lake.csv(sql).await[1..].to_vec();
+        (rows, begun.elapsed(), lake.watch.tap.take().read.into_values().sum::<u64>())
+    };
+    let (rows, waited, bytes) = read("SELECT sum(size) FROM market.ticks").await;
+    assert_eq!((rows, bytes), (vec!["44850".to_owned()], file_bytes), "each file once");
+    assert!(waited < FAR * FILES / 15, "{waited:?}");
+    // What ends early has not asked for all.
+    let (rows, _, bytes) = read("SELECT size FROM market.ticks WHERE size >= 5 LIMIT 2").await;
+    assert_eq!(rows.len(), 2);
+    assert!(bytes < file_bytes / u64::from(FILES) * 20, "{bytes} of {file_bytes}");
 }
