@@ -12,7 +12,9 @@ use super::{Lake, connection, verify};
 use crate::config::Settings;
 use crate::error::{Error, Kind, Result};
 use crate::table::TableName;
-use crate::verify::{Committed, DayLine, Expired, ExpiredTally, Expiry, Records, expire as expire_table};
+use crate::verify::{
+    Committed, DayLine, Expired, ExpiredTally, Expiry, Records, expire as expire_table, ingested,
+};
 
 /// Whoever reads files by an older answer of the catalog, and whoever writes by an older look at a folder, is given so long.
 const GRACE_LEAST: Duration = Duration::from_secs(24 * 3600);
@@ -49,13 +51,12 @@ pub async fn expire(args: &ExpireArgs, lake: &Lake, settings: &Settings) -> Resu
     }
     let grace =
         TimeDelta::from_std(args.grace).map_err(|e| Error::usage("--grace is too long").because(e))?;
-    let table = args.name.to_string();
-    let main: TableName = table.strip_suffix("_rejected").unwrap_or(&table).parse()?;
+    let check = lake.check(&args.name);
+    let main = ingested(&check).await?;
     let records = Records {
         connection: connection(settings)?,
         group: args.group.clone().unwrap_or_else(|| settings.ingest.group_of(&main)),
     };
-    let check = lake.check(&args.name);
     #[expect(clippy::disallowed_methods, reason = "files have the time at which they were put")]
     let now = Utc::now();
     let expiry =

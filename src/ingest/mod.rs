@@ -76,6 +76,7 @@ pub(crate) use self::progress::Meter;
 pub use self::progress::{Calls, Held, Progress};
 pub(crate) use self::register::register;
 use self::rejected::Rejecting;
+pub(crate) use self::rejected::rejects_of;
 use self::retry::{retried, retried_at_start};
 pub(crate) use self::settled::{Settled, settled};
 use self::shared::Shared;

@@ -13,7 +13,7 @@ use crate::store::Folder;
 use crate::table::columns::StructField;
 use crate::table::spec::{NullPartition, Transform};
 use crate::table::transform::Calendar;
-use crate::table::{Column, ColumnType, Ddl};
+use crate::table::{Column, ColumnType, Ddl, TableName};
 
 /// What is written of every rejected record but its values.
 #[derive(Clone, Debug, Default)]
@@ -73,6 +73,14 @@ pub(super) fn ddl(table: &Ddl, folder: &Folder) -> Result<Ddl> {
         location: Some(folder.location().to_owned()),
         properties: Vec::new(),
     })
+}
+
+/// The table whose records are rejected into this one, if it is such a table: a table of one's own may have such a name.
+pub(crate) fn rejects_of(ddl: &Ddl) -> Option<TableName> {
+    let main = ddl.name.table().strip_suffix("_rejected")?;
+    let has = |name| ddl.columns.iter().any(|column| column.name == name);
+    let is_one = ["topic", "partition", "offset", "reason", "attempt"].into_iter().all(has);
+    is_one.then(|| TableName::new(ddl.name.database(), main).ok())?
 }
 
 /// Routes rejected rows by the day of their Kafka timestamp.

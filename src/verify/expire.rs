@@ -25,10 +25,12 @@ use super::{Check, PARTITIONS, Records};
 use crate::catalog::Partition;
 use crate::error::{self, Error, Result};
 use crate::ingest::replay::unfinished;
-use crate::ingest::{ChainSource, Settled, Target, all_kept, close, note_expiry, parse_name, settled};
+use crate::ingest::{
+    ChainSource, Settled, Target, all_kept, close, note_expiry, parse_name, rejects_of, settled,
+};
 use crate::store::Entry;
 use crate::table::partition::{is_before, parse_path};
-use crate::table::{Ddl, PartitionKey};
+use crate::table::{Ddl, PartitionKey, TableName};
 
 /// A chain that grows while it is to be closed is looked at so often.
 const TRIES: usize = 3;
@@ -145,6 +147,12 @@ pub async fn expire(check: &Check, expiry: &Expiry) -> Result<Expired> {
     run.all().await
 }
 
+/// The table that the records were sent for: of a table of rejected records it is another.
+pub async fn ingested(check: &Check) -> Result<TableName> {
+    let ddl = check.catalog.table(&check.table).await?;
+    Ok(ddl.and_then(|ddl| rejects_of(&ddl)).unwrap_or_else(|| check.table.clone()))
+}
+
 /// The table and its rejected sibling, whichever of them is named.
 async fn open(check: &Check) -> Result<[Target; 2]> {
     let absent = || Error::new(error::Kind::Catalog, "there is no such table").with("table", &check.table);
@@ -153,13 +161,15 @@ async fn open(check: &Check) -> Result<[Target; 2]> {
     if !ddl.partitioned_by.iter().any(|column| column.name == "date") {
         return Err(Error::usage(date).with("table", &check.table));
     }
-    let Some(main) = check.table.to_string().strip_suffix("_rejected").map(str::to_owned) else {
+    let Some(main) = rejects_of(&ddl) else {
         return check.open(&ddl).await;
     };
-    let main = Check { table: main.parse()?, ..check.clone() };
+    let main = Check { table: main, ..check.clone() };
     match main.catalog.table(&main.table).await? {
         Some(ddl) => main.open(&ddl).await,
-        None => check.open(&ddl).await, // a table that has such a name of its own
+        None => Err(Error::usage("the table whose records these are is not in the catalog: create it first")
+            .with("table", &check.table)
+            .with("its table", &main.table)),
     }
 }
 

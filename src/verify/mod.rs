@@ -37,7 +37,7 @@ use chrono::NaiveDate;
 use futures::TryStreamExt;
 
 use self::chains::Looked;
-pub use self::expire::{Committed, DayLine, Expired, Expiry, Tally as ExpiredTally, expire};
+pub use self::expire::{Committed, DayLine, Expired, Expiry, Tally as ExpiredTally, expire, ingested};
 pub use self::footers::Footers;
 pub use self::inventory::{FileLine, Holding, files, inventory, registered};
 use self::records::Spans;
@@ -47,7 +47,7 @@ use self::sources::{Notes, Sources};
 use self::walk::{Found, walk};
 use crate::catalog::Catalog;
 use crate::error::{self, Error, Result};
-use crate::ingest::{Side, Target, all_kept, open_targets};
+use crate::ingest::{Side, Target, all_kept, open_targets, rejects_of};
 use crate::kafka::Connection;
 use crate::store::{Entry, Stores};
 use crate::table::spec::Compression;
@@ -243,10 +243,7 @@ impl Check {
             return Err(Error::usage("the table has no partition columns: it is none of ticklake's")
                 .with("table", &self.table));
         }
-        let of = self.table.to_string();
-        if let Some(of) =
-            of.strip_suffix("_rejected").filter(|_| ddl.columns.iter().any(|c| c.name == "attempt"))
-        {
+        if let Some(of) = rejects_of(ddl) {
             return Err(Error::usage("a table of rejected records is checked with its table: name that")
                 .with("its table", of));
         }
