@@ -3,41 +3,36 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
+use std::ops::Deref;
 use std::sync::Arc;
 
 use chrono::{NaiveDate, TimeDelta, Utc};
-use tempfile::TempDir;
-use ticklake::catalog::{Catalog, LocalCatalog};
 use ticklake::ingest::{self, Job, Progress};
-use ticklake::kafka::Cluster;
-use ticklake::store::{Durability, Stores};
-use ticklake::table::TableName;
+use ticklake::table::{Ddl, TableName};
 use ticklake::verify::{self, Check, Committed, Expired, Expiry, Kind, Records};
 use tokio::sync::watch;
 use tokio::time::{Duration, timeout};
 
-use crate::jobs::{self, NOON, TICKS, connection, files, run};
-use crate::tapped::{Stalling, Tapped};
+use crate::jobs::{NOON, TICKS, Ticks, connection, files, run};
 
 const DAY: i64 = 24 * 3_600_000;
 /// Of the four days that are sent, from 2026-11-22 on, two are before it.
 const BEFORE: &str = "2026-11-24";
 const GRACE: TimeDelta = TimeDelta::days(7);
 
-struct Lake {
-    cluster: Cluster,
-    catalog: Arc<dyn Catalog>,
-    store: Arc<Tapped<Stalling>>,
-    dir: TempDir,
+struct Lake(Ticks);
+
+impl Deref for Lake {
+    type Target = Ticks;
+
+    fn deref(&self) -> &Ticks {
+        &self.0
+    }
 }
 
 impl Lake {
     fn new() -> Self {
-        let dir = TempDir::new().unwrap();
-        let catalog = LocalCatalog::open(dir.path().join("catalog.db")).unwrap();
-        let cluster = Cluster::start(&[("ticks", 1)]).unwrap();
-        let store = Arc::new(Tapped::new(Stalling::default()));
-        Self { cluster, catalog: Arc::new(catalog), store, dir }
+        Self(Ticks::new(1))
     }
 
     /// 144 ticks of four days and three symbols, in files of four; each sixth is rejected. One more of the last day comes later:
@@ -53,19 +48,8 @@ impl Lake {
         lake
     }
 
-    async fn send(&self, ticks: impl IntoIterator<Item = String>) {
-        jobs::send(&self.cluster, "ticks", ticks).await;
-    }
-
-    fn stores(&self) -> Stores {
-        Stores::new(Durability::NoFsync).with_store("stalling", self.store.clone())
-    }
-
     fn job(&self, group: &str) -> Job {
-        let folder = self.dir.path().join("lake/ticks");
-        let job = jobs::job(connection(&self.cluster), "ticks", TICKS, &folder, self.catalog.clone());
-        let location = Some(format!("stalling://{}", folder.display()));
-        Job { group: group.into(), location, stores: self.stores(), ..job }
+        Job { group: group.into(), ..self.0.job() }
     }
 
     fn check(&self, table: &str, group: &str) -> Check {
@@ -106,10 +90,6 @@ impl Lake {
         verify::expire(&self.check(table, group), &expiry).await
     }
 
-    async fn sql(&self, sql: &str) -> Vec<String> {
-        jobs::sql(self.catalog.clone(), self.stores(), sql).await
-    }
-
     /// Days, and how many rows and different rows each has.
     async fn days(&self) -> Vec<String> {
         let sql = "SELECT date, count(*), count(DISTINCT seq) FROM market.ticks GROUP BY 1 ORDER BY 1";
@@ -129,7 +109,7 @@ impl Lake {
 
     /// The files of days that are old.
     fn old_files(&self) -> Vec<String> {
-        let all = files(&self.dir.path().join("lake/ticks"));
+        let all = files(&self.folder());
         all.into_iter().filter(|file| **file < *format!("date={BEFORE}")).collect()
     }
 }
@@ -306,7 +286,7 @@ async fn one_that_was_killed_is_run_again() {
     lake.store.tap.stall_at(usize::MAX, false);
     for (nth, files) in old.chunks(old.len().div_ceil(3)).enumerate() {
         for file in files.iter().skip(nth) {
-            fs::remove_file(lake.dir.path().join("lake/ticks").join(file)).unwrap();
+            fs::remove_file(lake.folder().join(file)).unwrap();
         }
         lake.must_be_whole().await;
         assert_eq!(run(lake.job(&format!("again-{nth}"))).await.already_there, ALL);
@@ -321,7 +301,7 @@ async fn one_that_was_killed_is_run_again() {
 async fn a_partition_with_a_problem_is_left() {
     let lake = Lake::filled().await;
     let broken = &lake.old_files()[0];
-    fs::write(lake.dir.path().join("lake/ticks").join(broken), "no Parquet").unwrap();
+    fs::write(lake.folder().join(broken), "no Parquet").unwrap();
     let done = lake.expire(0).await;
     let [problem] = &done.problems[..] else { panic!("{:?}", done.problems) };
     assert_eq!((problem.kind, problem.file.as_deref()), (Kind::BrokenFile, Some(&**broken)));
@@ -352,9 +332,14 @@ async fn rejected_records_expire_by_their_own_name() {
     assert_eq!(done.days.iter().map(|day| day.dropped.partitions).sum::<u64>(), 1);
     assert_eq!(count().await, ["0"]);
     assert_eq!(lake.days().await.len(), 4, "the table itself is as it was");
+    // Whose offsets count is told by what the table has, not by its name alone.
+    let ingested = async |name: &str| verify::ingested(&lake.check(name, "test")).await.unwrap().to_string();
+    assert_eq!(ingested(rejected).await, "market.ticks");
+    let own = Ddl::parse(&TICKS.replace("`ticks`", "`orders_rejected`")).unwrap();
+    lake.catalog.create_table(&own).await.unwrap();
+    assert_eq!(ingested("market.orders_rejected").await, "market.orders_rejected");
     let text = TICKS.replace("'ticklake.sort'", "'ticklake.format.price' = 'rounded', 'ticklake.sort'");
-    let job =
-        Job { ddl: ticklake::table::Ddl::parse(&text).unwrap(), topics: Vec::new(), ..lake.job("test") };
+    let job = Job { ddl: Ddl::parse(&text).unwrap(), topics: Vec::new(), ..lake.job("test") };
     let (_stop, stop) = watch::channel(false);
     let (progress, _) = watch::channel(Progress::default());
     let replayed = ingest::replay::replay(job, stop, progress).await.unwrap();

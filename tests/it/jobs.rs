@@ -1,17 +1,20 @@
 //! What tests of the main job share: the table, a job on the in-process cluster, records into it, files out of it.
 
 use std::fs;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-use ticklake::catalog::Catalog;
+use tempfile::TempDir;
+use ticklake::catalog::{Catalog, LocalCatalog};
 use ticklake::ingest::{self, From, Job, Limits, Lost, Progress};
 use ticklake::kafka::{Cluster, Connection, Producer};
 use ticklake::query::{self, Engine, Format, LocalEngine};
 use ticklake::store::{Durability, Stores};
 use ticklake::table::Ddl;
 use tokio::sync::watch;
+
+use crate::tapped::{Stalling, Tapped};
 
 /// The example of the design: epoch milliseconds, exact money, `date=/symbol=`.
 pub const TICKS: &str = "
@@ -53,6 +56,47 @@ pub fn job(connection: Connection, topic: &str, ddl: &str, folder: &Path, catalo
         source_epoch: 0,
         take_over: false,
         limits: Limits::default(),
+    }
+}
+
+/// `market.ticks` out of the topic `ticks`, on a disk that can stall.
+pub struct Ticks {
+    pub cluster: Cluster,
+    pub catalog: Arc<dyn Catalog>,
+    pub store: Arc<Tapped<Stalling>>,
+    dir: TempDir,
+}
+
+impl Ticks {
+    pub fn new(partitions: i32) -> Self {
+        let dir = TempDir::new().unwrap();
+        let catalog = LocalCatalog::open(dir.path().join("catalog.db")).unwrap();
+        let cluster = Cluster::start(&[("ticks", partitions)]).unwrap();
+        let store = Arc::new(Tapped::new(Stalling::default()));
+        Self { cluster, catalog: Arc::new(catalog), store, dir }
+    }
+
+    pub fn stores(&self) -> Stores {
+        Stores::new(Durability::NoFsync).with_store("stalling", self.store.clone())
+    }
+
+    /// Where the table's files are.
+    pub fn folder(&self) -> PathBuf {
+        self.dir.path().join("lake/ticks")
+    }
+
+    pub fn job(&self) -> Job {
+        let folder = self.folder();
+        let job = job(connection(&self.cluster), "ticks", TICKS, &folder, self.catalog.clone());
+        Job { location: Some(format!("stalling://{}", folder.display())), stores: self.stores(), ..job }
+    }
+
+    pub async fn send(&self, values: impl IntoIterator<Item = String>) {
+        send(&self.cluster, "ticks", values).await;
+    }
+
+    pub async fn sql(&self, text: &str) -> Vec<String> {
+        sql(self.catalog.clone(), self.stores(), text).await
     }
 }
 

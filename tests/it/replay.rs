@@ -1,19 +1,14 @@
 //! Rejected records, decoded anew after the DDL was fixed: each becomes a row once, whatever happens meanwhile.
 
-use std::sync::Arc;
+use std::ops::Deref;
 
-use tempfile::TempDir;
-use ticklake::catalog::{Catalog, LocalCatalog};
 use ticklake::ingest::replay::{Replayed, replay};
 use ticklake::ingest::{Job, Progress};
-use ticklake::kafka::Cluster;
-use ticklake::store::{Durability, Stores};
 use ticklake::table::{Ddl, TableName};
 use ticklake::verify::{self, Check, PATIENCE};
 use tokio::sync::watch;
 
-use crate::jobs::{self, NOON, TICKS, connection, run};
-use crate::tapped::{Stalling, Tapped};
+use crate::jobs::{NOON, TICKS, Ticks, run};
 
 /// Prices of five digits are rejected by the table as it is first; a price that is a word by the second DDL too.
 const EXACT: &str = "'ticklake.records' = '/data', 'ticklake.sort'";
@@ -24,35 +19,23 @@ fn ddl(properties: &str) -> Ddl {
     Ddl::parse(&TICKS.replace("'ticklake.sort'", properties)).unwrap()
 }
 
-struct Lake {
-    cluster: Cluster,
-    catalog: Arc<dyn Catalog>,
-    store: Arc<Tapped<Stalling>>,
-    dir: TempDir,
+struct Lake(Ticks);
+
+impl Deref for Lake {
+    type Target = Ticks;
+
+    fn deref(&self) -> &Ticks {
+        &self.0
+    }
 }
 
 impl Lake {
     fn new() -> Self {
-        let dir = TempDir::new().unwrap();
-        let catalog = LocalCatalog::open(dir.path().join("catalog.db")).unwrap();
-        let cluster = Cluster::start(&[("ticks", 3)]).unwrap();
-        let store = Arc::new(Tapped::new(Stalling::default()));
-        Self { cluster, catalog: Arc::new(catalog), store, dir }
-    }
-
-    fn stores(&self) -> Stores {
-        Stores::new(Durability::NoFsync).with_store("stalling", self.store.clone())
+        Self(Ticks::new(3))
     }
 
     fn job(&self, properties: &str) -> Job {
-        let folder = self.dir.path().join("lake/ticks");
-        let job = jobs::job(connection(&self.cluster), "ticks", TICKS, &folder, self.catalog.clone());
-        Job {
-            ddl: ddl(properties),
-            location: Some(format!("stalling://{}", folder.display())),
-            stores: self.stores(),
-            ..job
-        }
+        Job { ddl: ddl(properties), ..self.0.job() }
     }
 
     /// Messages of three ticks each, numbered from `first` on: of ten messages five have a tick of too many digits, one has
@@ -74,15 +57,11 @@ impl Lake {
                 _ => format!("{{\"data\":[{},{},{}]}}", tick(0), tick(1), tick(2)),
             }
         });
-        jobs::send(&self.cluster, "ticks", messages).await;
+        self.0.send(messages).await;
     }
 
     async fn replay(&self, properties: &str) -> Replayed {
         replay_of(Job { topics: Vec::new(), ..self.job(properties) }).await.unwrap()
-    }
-
-    async fn sql(&self, sql: &str) -> Vec<String> {
-        jobs::sql(self.catalog.clone(), self.stores(), sql).await
     }
 
     /// How many rows there are, how many different ones, and how many rejected records are open.
@@ -148,7 +127,7 @@ async fn what_a_fixed_ddl_takes_becomes_rows_and_the_rest_stays_open() {
 async fn a_message_of_one_record_is_kept_whole() {
     let lake = Lake::new();
     let message = format!(r#"{{"data":{{"symbol":"A","ts":{NOON},"price":1.23456,"seq":1}}}}"#);
-    jobs::send(&lake.cluster, "ticks", [message.clone()]).await;
+    lake.0.send([message.clone()]).await;
     assert_eq!(run(lake.job(EXACT)).await.rejected, 1);
     let kept = "SELECT CAST(value AS string) FROM market.ticks_rejected";
     assert_eq!(lake.sql(kept).await, [format!("\"{}\"", message.replace('"', "\"\""))]);
