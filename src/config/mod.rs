@@ -9,6 +9,8 @@ mod show;
 mod values;
 
 use std::collections::BTreeMap;
+use std::num::NonZeroUsize;
+use std::path::PathBuf;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
@@ -19,7 +21,7 @@ pub use show::Entry;
 use crate::aws::AwsOptions;
 use crate::catalog::GlueOptions;
 use crate::ingest::{From, Limits, Lost};
-use crate::query::AthenaOptions;
+use crate::query::{self, AthenaOptions};
 use crate::store::{Addressing, S3Options};
 
 /// All settings, by section. `Default` is the lowest layer, and the list of all keys there are.
@@ -33,6 +35,7 @@ pub struct Settings {
     pub ingest: Ingest,
     pub kafka: Kafka,
     pub log: Log,
+    pub query: Query,
     pub s3: S3,
     pub shell: Shell,
     pub store: Store,
@@ -43,7 +46,7 @@ pub struct Settings {
 #[serde(try_from = "String", into = "String")]
 pub enum CatalogAt {
     /// `sqlite:FILE`, from the working directory.
-    Sqlite(std::path::PathBuf),
+    Sqlite(PathBuf),
     /// `glue`: AWS Glue's data catalog.
     Glue,
 }
@@ -186,6 +189,24 @@ pub enum LogFormat {
     Json,
 }
 
+/// The engine in this process.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize)]
+#[serde(deny_unknown_fields)]
+pub struct Query {
+    /// Parallel streams of a query; 0: as many as there are cores.
+    #[serde(with = "values::number")]
+    pub threads: usize,
+    /// What sorts, joins and groups hold together before they spill.
+    #[serde(with = "values::bytes")]
+    pub memory: usize,
+    /// What is spilled at one time.
+    #[serde(with = "values::bytes")]
+    pub spill: usize,
+    /// Where; without it, the system's folder of temporary files.
+    #[serde(with = "values::optional")]
+    pub spill_folder: Option<String>,
+}
+
 /// `ticklake query` where a terminal asks.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize, Serialize)]
 #[serde(deny_unknown_fields)]
@@ -231,6 +252,17 @@ impl S3 {
     }
 }
 
+impl Query {
+    pub fn limits(&self) -> query::Limits {
+        query::Limits {
+            memory_bytes: self.memory,
+            spill_bytes: self.spill as u64,
+            spill_folder: self.spill_folder.as_ref().map(PathBuf::from),
+            threads: NonZeroUsize::new(self.threads),
+        }
+    }
+}
+
 impl Ingest {
     /// The consumer group of a table's jobs: the one that is set, or the table's own.
     pub fn group_of(&self, table: &impl std::fmt::Display) -> String {
@@ -258,6 +290,18 @@ impl Default for Athena {
     fn default() -> Self {
         let AthenaOptions { workgroup, database, output, endpoint, price_per_tb } = AthenaOptions::default();
         Self { workgroup, database, output, endpoint, price_per_tb }
+    }
+}
+
+impl Default for Query {
+    fn default() -> Self {
+        let limits = query::Limits::default();
+        Self {
+            threads: 0,
+            memory: limits.memory_bytes,
+            spill: usize::try_from(limits.spill_bytes).unwrap_or(usize::MAX),
+            spill_folder: None,
+        }
     }
 }
 

@@ -42,6 +42,9 @@ const DEFAULT_DATABASE: &str = "default";
 /// What the catalog is called in a name of three parts, as in Athena.
 const CATALOG: &str = "awsdatacatalog";
 
+/// Each of a query's operators has a task and its buffers for each thread.
+const THREADS_MAX: usize = 1024;
+
 /// The limits of an engine, over all of its queries.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Limits {
@@ -85,6 +88,10 @@ impl LocalEngine {
         // `now()` is an instant, as the timestamps of tables are.
         config.options_mut().execution.time_zone = Some("UTC".to_owned());
         if let Some(threads) = limits.threads {
+            if threads.get() > THREADS_MAX {
+                return Err(Error::usage(format!("a query takes up to {THREADS_MAX} threads"))
+                    .with("threads", threads));
+            }
             config = config.with_target_partitions(threads.get());
         }
         // Each sort keeps this much aside for merging what it spilled: all of them together a quarter at most.
@@ -181,7 +188,11 @@ fn failed(error: DataFusionError) -> Error {
         }
         error => {
             let place = place_of(&error);
-            let error = Error::new(Kind::Query, error.strip_backtrace());
+            let is_full = matches!(error.find_root(), DataFusionError::ResourcesExhausted(_));
+            let mut error = Error::new(Kind::Query, error.strip_backtrace());
+            if is_full {
+                error = error.with("raise", "query.memory, query.spill");
+            }
             match place {
                 Some(place) => error.at(place),
                 None => error,

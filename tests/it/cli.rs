@@ -358,6 +358,7 @@ fn the_example_shows_every_setting_with_its_default() {
         "athena.output",
         "athena.endpoint",
         "glue.",
+        "query.spill_folder",
         "s3.endpoint",
         "s3.kms_key",
         "shell.history",
@@ -503,6 +504,29 @@ fn what_may_read_too_much_is_not_run() {
     let output = ticklake(home.path(), &["query", "--max-bytes", "much", all]).output().expect("it starts");
     assert_eq!(output.status.code(), Some(2));
     assert!(err(&output).contains("write 10GiB or 500MB"), "{}", err(&output));
+}
+
+#[test]
+fn the_engine_takes_as_much_as_it_is_given() {
+    let home = folder_with_table();
+    let run = |args: &[&str]| ticklake(home.path(), &[&["query"], args].concat());
+    let plan = |args: &[&str]| {
+        let sql = "EXPLAIN SELECT value % 5 AS rest, count(*) FROM generate_series(1, 10) GROUP BY 1";
+        let output = run(&[args, &[sql]].concat()).output().expect("it starts");
+        assert!(output.status.success(), "{}", err(&output));
+        out(&output).to_owned()
+    };
+    fs::write(home.path().join("ticklake.toml"), "[query]\nthreads = 3\n").expect("the settings");
+    assert!(plan(&[]).contains("], 3)"), "{}", plan(&[]));
+    assert!(plan(&["--threads", "5"]).contains("], 5)"));
+    let texts = "SELECT length(array_to_string(array_agg(repeat('x', 400) || value), '')) AS sum FROM generate_series(1, 10000)";
+    assert_eq!(done(home.path(), &["query", texts]), "sum\n4038894\n");
+    let refused = fails(&mut run(&["--memory", "1MiB", texts]), 1);
+    assert!(refused.contains("raise: query.memory, query.spill"), "{refused}");
+    let refused = fails(&mut run(&["--threads", "1025", texts]), 2);
+    assert!(refused.contains("1024"), "{refused}");
+    let refused = fails(&mut run(&["--threads", "2", "--engine", "athena", texts]), 2);
+    assert!(refused.contains("--threads and --memory are this process's"), "{refused}");
 }
 
 #[test]

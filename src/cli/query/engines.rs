@@ -7,7 +7,7 @@ use crate::aws::Aws;
 use crate::cli::{Lake, open, open_existing, setting};
 use crate::config::{CatalogAt, Flag, Settings};
 use crate::error::{Error, Result};
-use crate::query::{AthenaEngine, Engine, Limits, LocalEngine};
+use crate::query::{AthenaEngine, Engine, LocalEngine};
 
 #[derive(Debug, Args)]
 pub struct EngineArgs {
@@ -23,6 +23,12 @@ pub struct EngineArgs {
     /// Where Athena puts its results, if the workgroup does not say it
     #[arg(long, value_name = "s3://…")]
     output: Option<String>,
+    /// Parallel streams of this process's engine [default: as many as there are cores]
+    #[arg(long, value_name = "N")]
+    threads: Option<String>,
+    /// What its sorts, joins and groups hold before they spill to disk [default: 1GiB]
+    #[arg(long, value_name = "SIZE")]
+    memory: Option<String>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
@@ -38,6 +44,8 @@ impl EngineArgs {
             setting("--workgroup", "athena.workgroup", &self.workgroup),
             setting("--database", "athena.database", &self.database),
             setting("--output", "athena.output", &self.output),
+            setting("--threads", "query.threads", &self.threads),
+            setting("--memory", "query.memory", &self.memory),
         ];
         settings.into_iter().flatten().collect()
     }
@@ -45,10 +53,14 @@ impl EngineArgs {
     /// The engine that is asked for.
     pub fn name(&self) -> Result<EngineName> {
         let is_athenas = self.workgroup.is_some() || self.database.is_some() || self.output.is_some();
+        let is_ours = self.threads.is_some() || self.memory.is_some();
         match self.engine {
             EngineName::Local if is_athenas => {
                 Err(Error::usage("--workgroup, --database and --output are Athena's: add --engine athena"))
             }
+            EngineName::Athena if is_ours => Err(Error::usage(
+                "--threads and --memory are this process's: leave them out, or --engine athena",
+            )),
             name => Ok(name),
         }
     }
@@ -104,7 +116,7 @@ impl Engines {
     /// What plans and estimates over an engine's tables, in this process.
     pub async fn planner(&self, name: EngineName) -> Result<LocalEngine> {
         let Lake { catalog, stores } = self.lake(name).await?;
-        let planner = LocalEngine::new(catalog.clone(), stores.clone(), &Limits::default())?;
+        let planner = LocalEngine::new(catalog.clone(), stores.clone(), &self.settings.query.limits())?;
         Ok(match (name, &self.settings.athena.database) {
             (EngineName::Athena, Some(database)) => planner.with_database(database),
             _ => planner,

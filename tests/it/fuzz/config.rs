@@ -10,7 +10,7 @@ use ticklake::error::{Kind, Result};
 use super::cases;
 
 /// Settings, each with the kind of text that it takes.
-const KEYS: [(&str, Takes); 22] = [
+const KEYS: [(&str, Takes); 24] = [
     ("athena.workgroup", Takes::Text),
     ("athena.output", Takes::Text),
     ("athena.price_per_tb", Takes::Number),
@@ -30,6 +30,8 @@ const KEYS: [(&str, Takes); 22] = [
     ("kafka.client.id", Takes::Text),
     ("log.format", Takes::Text),
     ("log.level", Takes::Text),
+    ("query.memory", Takes::Bytes),
+    ("query.threads", Takes::Number),
     ("s3.addressing_style", Takes::Text),
     ("s3.timeout", Takes::Time),
     ("store.fsync", Takes::Text),

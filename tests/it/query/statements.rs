@@ -119,6 +119,7 @@ async fn what_does_not_fit_into_memory_is_spilled_or_refused() {
     let error = lake.error("SELECT array_agg(repeat('x', 40) || size) FROM market.ticks").await;
     assert_eq!(error.kind(), Kind::Query);
     assert!(error.to_string().contains("Resources exhausted"), "{error}");
+    assert!(error.to_string().contains("query.memory"), "{error}");
 
     let spill_bytes = 1 << 20;
     let no_disk = self::lake(&Limits { spill_bytes, ..small }, ROWS).await;
