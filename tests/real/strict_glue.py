@@ -1,7 +1,7 @@
 """Owns a proxy before moto's Glue that keeps the limits of AWS's, and that can fail as AWS's does.
 
 What moto lets pass is refused here: more than 100 partitions in a call, empty or long values, a page beyond 1,000, a change
-of a table by another version than it has. Answers are paged, and keys that are not there are `UnprocessedKeys`. With faults, calls are throttled, meet other
+of a table by another version than it has. Keys that are not there are `UnprocessedKeys`. With faults, calls are throttled, meet other
 changes, fail for one partition among many, leave out keys that are there, and lose their answer after the work is done.
 With quotas, what is beyond so many calls a second is throttled. Indexes of partitions, which moto forgets, are kept: one that is made
 later is CREATING until it has been asked for once more than that.
@@ -10,7 +10,6 @@ later is CREATING until it has been asked for once more than that.
 import json
 import threading
 import time
-import uuid
 
 from proxy import Answer, Proxy, Through, listening
 
@@ -45,8 +44,6 @@ class Strict(Through):
 
     faults = False
     quotas: dict[str, Quota] = {}
-    # Partitions that the next page is made of, by its token.
-    left: dict[str, list] = {}
     # By database and table; and of each index its name, its keys and its state.
     indexes: dict[tuple[str, str], list[dict]] = {}
     updating = threading.Lock()
@@ -64,8 +61,6 @@ class Strict(Through):
             return self.fail("ThrottlingException", "Rate exceeded")
         if self.faults and self.faulted(operation, asked, number):
             return None
-        if operation == "GetPartitions":
-            return self.one_page(asked)
         if operation == "UpdateTable":
             return self.update(asked)
         if operation.endswith("PartitionIndex") or operation == "GetPartitionIndexes":
@@ -130,22 +125,6 @@ class Strict(Through):
                              "deleted simultaneously per table.")
         there.append(index_of(asked["PartitionIndex"], "CREATING"))
         self.tell(200, {})
-
-    def one_page(self, asked: dict):
-        """moto gives all at once: it is asked for the first page, and what is left waits under the next one's token."""
-        token, most = asked.pop("NextToken", None), asked.pop("MaxResults", PAGE)
-        if token is None:
-            status, told = self.glue(asked)
-            if status != 200:
-                return self.tell(status, told)
-            partitions = told["Partitions"]
-        else:
-            partitions = self.left[token]
-        told = {"Partitions": partitions[:most]}
-        if len(partitions) > most:
-            told["NextToken"] = uuid.uuid4().hex
-            self.left[told["NextToken"]] = partitions[most:]
-        self.tell(200, told)
 
     def with_unprocessed(self, told: dict, asked: dict) -> dict:
         found = told.get("Partitions", [])
