@@ -45,7 +45,7 @@ soak:
 	PROPTEST_CASES=60000 cargo test --release --locked --test it fuzz::
 	TICKLAKE_ENGINES="spark awswrangler" tests/real/run.sh test_engines.py
 	TICKLAKE_CHAOS_EVENTS=$(EVENTS) TICKLAKE_CHAOS_SEED=$(SEED) tests/real/run.sh test_chaos.py -s
-	TICKLAKE_NEW_PARTITIONS=10000 tests/real/run.sh test_midnight.py -k registered
+	TICKLAKE_NEW_PARTITIONS=10000 TICKLAKE_ENGINES="spark awswrangler" tests/real/run.sh test_midnight.py
 
 CRITERION = $(or $(CARGO_TARGET_DIR),target)/criterion
 bench:

@@ -1,7 +1,7 @@
 """Proves that a change of the day is within the limits of Glue's API, and that what comes of it is read: each symbol gets a new
 partition, all at once.
 
-    TICKLAKE_NEW_PARTITIONS=10000 tests/real/run.sh test_midnight.py -k registered
+    TICKLAKE_NEW_PARTITIONS=10000 TICKLAKE_ENGINES="spark awswrangler" tests/real/run.sh test_midnight.py
 
 is the full size. TICKLAKE_GLUE_CALLS is how many calls a second of each operation are taken, 1 without it.
 """
@@ -12,13 +12,12 @@ import time
 from collections import Counter
 from typing import NamedTuple
 
-import duckdb
-import pyarrow.dataset as ds
 import pytest
 
 import feed
 import strict_glue
 from conftest import SCHEMAS
+from engines import ENGINES, In, Lake
 from feed import DAY_MS, Tick
 from program import CloudTable
 from proxy import Proxy, Through, listening
@@ -29,14 +28,16 @@ PARTITIONS = int(os.environ.get("TICKLAKE_NEW_PARTITIONS", 600))
 CALLS_A_SECOND = float(os.environ.get("TICKLAKE_GLUE_CALLS", 1))
 MIDNIGHT = (feed.FIRST_DATE - feed.EPOCH).days * DAY_MS + DAY_MS
 SECONDS = 60 + PARTITIONS / 10
+FAR = 0.03
 ROWS = "SELECT count(*), count(DISTINCT symbol), sum(seq) FROM"
 FOUND = (PARTITIONS + 1, PARTITIONS, PARTITIONS * (PARTITIONS + 1) // 2)
 
 
 class Counting(Through):
-    """Counts what S3 is asked."""
+    """Counts what S3 is asked, and is as far away as S3 is."""
 
     def on(self, body: bytes):
+        time.sleep(FAR)
         self.server.count("lists" if "list-type" in self.path else f"{self.command}s")
         self.answer(self.ask(body))
 
@@ -135,18 +136,16 @@ def test_the_program_reads_the_partitions_of_a_day(midnight, s3, glue, measured)
         assert [json.loads(line) for line in done.stdout.splitlines()] == stats and "of no use" in done.stderr
 
 
-def test_others_read_the_partitions_of_a_day(midnight, s3, trino, measured):
-    folder = s3.folder_of(f"{midnight.table.bucket}/lake/ticks")
+@pytest.mark.parametrize("engine", ENGINES)
+def test_every_engine_reads_the_partitions_of_a_day(midnight, engine, s3, trino, guests, measured):
+    lake = Lake(midnight.table, s3, trino, guests)
 
-    def timed(what, read):
+    def read(what, *conditions) -> list[tuple]:
         begin = time.monotonic()
-        found = read()
-        measured(f"{PARTITIONS:,} partitions by {what}: {time.monotonic() - begin:.1f} s")
+        found = sorted(ENGINES[engine](lake, ["symbol", "seq"], *conditions))
+        measured(f"{what} of {PARTITIONS:,} partitions by {engine}: {time.monotonic() - begin:.1f} s")
         return found
 
-    assert timed("Trino", lambda: trino.query(f"{ROWS} {midnight.table.name}")) == [FOUND]
-    files = f"read_parquet('{folder}/date=*/symbol=*/*.parquet', hive_partitioning = true)"
-    with duckdb.connect() as connection:
-        assert timed("DuckDB", lambda: connection.execute(f"{ROWS} {files}").fetchone()) == FOUND
-    rows = timed("pyarrow", lambda: ds.dataset(folder, partitioning="hive").to_table(columns=["seq"]))
-    assert (rows.num_rows, sum(rows["seq"].to_pylist())) == (FOUND[0], FOUND[2])
+    sent = sorted((tick.symbol, tick.seq) for tick in ticks())
+    assert read("all") == sent
+    assert read("one", In("symbol", [sent[-1][0]])) == sent[-1:]
