@@ -84,7 +84,7 @@ def market(cluster, start_program, s3, glue, measured, tmp_path_factory):
         tables = {"ticklake": Written(table.name, s3.folder_of(table.location.removeprefix("s3://")))}
         for name, write in WRITERS.items():
             made = folder / name
-            write(rows, made)
+            write(sorted(rows.glob("*.parquet")), made)
             # Glue's names are in lower case.
             tables[name] = Written(writers.load(made, table, name.lower(), s3, glue), s3.folder_of(f"{table.bucket}/other/{name.lower()}"))
             shutil.rmtree(made)

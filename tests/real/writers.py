@@ -1,7 +1,9 @@
 """Writes rows as other tools' users do, one folder a date and symbol, with what each tool does by default.
 
-Each reads the same files, a day in each, and writes to a folder of the machine. Only limits that make it refuse are
-raised. `load` puts such a folder into the lake's bucket and beside its table in Glue.
+Each reads the same files, a day in each, and writes to a folder of the machine, day by day as a nightly job does. (Given all 30
+days at once, pyarrow keeps the files of the first two open, of which it has 1,024, and begins new files of the others with
+each of its batches: 100,000 and more.) No setting of theirs is changed. `load` puts such a folder into the lake's
+bucket and beside its table in Glue.
 """
 
 import os
@@ -10,7 +12,6 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import duckdb
-import pyarrow as pa
 import pyarrow.parquet as pq
 
 from program import CloudTable
@@ -23,30 +24,30 @@ PARTITIONS = 100
 SPARK = """
 import sys
 from pyspark.sql import SparkSession
-rows, folder = sys.argv[1:]
+folder, *days = sys.argv[1:]
 spark = SparkSession.builder.master("local[2]").config("spark.driver.memory", "3g").config("spark.ui.enabled", "false") \\
     .config("spark.sql.session.timeZone", "UTC").getOrCreate()
-spark.read.parquet(rows).write.partitionBy("date", "symbol").parquet(folder)
+for day in days:
+    spark.read.parquet(day).write.mode("append").partitionBy("date", "symbol").parquet(folder)
 """
 
 
-def by_pyarrow(rows: Path, folder: Path):
-    files = sorted(rows.glob("*.parquet"))
-    whole = pa.concat_tables(pq.read_table(file) for file in files)
-    # It refuses more than 1,024 folders.
-    pq.write_to_dataset(whole, folder, partition_cols=["date", "symbol"], max_partitions=1_000_000)
+def by_pyarrow(days: list[Path], folder: Path):
+    for day in days:
+        pq.write_to_dataset(pq.read_table(day), folder, partition_cols=["date", "symbol"])
 
 
-def by_duckdb(rows: Path, folder: Path):
+def by_duckdb(days: list[Path], folder: Path):
     with duckdb.connect() as connection:
-        connection.execute(f"COPY (SELECT * FROM read_parquet('{rows}/*.parquet')) TO '{folder}' "
-                           "(FORMAT parquet, PARTITION_BY (date, symbol))")
+        for day in days:
+            connection.execute(f"COPY (SELECT * FROM read_parquet('{day}')) TO '{folder}' "
+                               "(FORMAT parquet, PARTITION_BY (date, symbol), APPEND)")
 
 
 def by_spark(python: Path, java: str):
-    def write(rows: Path, folder: Path):
+    def write(days: list[Path], folder: Path):
         done = subprocess.run(
-            [python, "-c", SPARK, rows, folder], timeout=SPARK_SECONDS, capture_output=True, text=True,
+            [python, "-c", SPARK, folder, *days], timeout=SPARK_SECONDS, capture_output=True, text=True,
             env=os.environ | {"JAVA_HOME": str(Path(java).resolve().parents[1]), "SPARK_LOCAL_IP": "127.0.0.1",
                               "SPARK_LOCAL_DIRS": str(folder.parent)})
         assert done.returncode == 0, done.stderr[-4_000:]
