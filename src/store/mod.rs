@@ -9,6 +9,7 @@ mod lifecycle;
 mod local;
 mod pages;
 mod s3;
+mod together;
 
 use std::collections::{BTreeMap, HashMap};
 use std::fmt;

@@ -19,7 +19,8 @@ use crate::table::columns::ColumnType;
 use crate::table::spec::PartitionSource;
 use crate::table::{Ddl, Spec};
 
-/// Partitions looked at at the same time, and footers of each.
+/// Partitions that are listed at once, those looked at at the same time, and footers of each.
+const LISTED: usize = 8192;
 const PARTITIONS: usize = 32;
 const FOOTERS: usize = 4;
 
@@ -54,8 +55,17 @@ pub async fn inventory(check: &Check, ddl: &Ddl, known: &mut Footers) -> Result<
     let time = time_column(ddl);
     let before = std::mem::take(known).if_of(time.as_deref());
     let partitions = registered(check, ddl).await?;
-    let looks = partitions.into_iter().map(|holding| look(check, holding, time.as_deref(), &before));
-    let looked: Vec<_> = futures::stream::iter(looks).buffered(PARTITIONS).try_collect().await?;
+    let mut looked = Vec::with_capacity(partitions.len());
+    for holdings in partitions.chunks(LISTED) {
+        let lists = list(check, holdings).await?;
+        let looks = lists.into_iter().zip(holdings);
+        let looks: Vec<_> =
+            looks.map(|(list, holding)| look(list, holding.clone(), time.as_deref(), &before)).collect();
+        let mut looks = futures::stream::iter(looks).buffered(PARTITIONS);
+        while let Some(found) = looks.try_next().await? {
+            looked.push(found);
+        }
+    }
     // Of the whole table, what is gone is forgotten.
     *known = if check.dates.is_some() { before } else { Footers::of(time.as_deref()) };
     let keep = |(holding, chains): (Holding, Vec<Beginning>)| {
@@ -67,14 +77,12 @@ pub async fn inventory(check: &Check, ddl: &Ddl, known: &mut Footers) -> Result<
 
 /// The data files of the registered partitions, in the order of the partitions' values and of their names.
 pub async fn files(check: &Check, ddl: &Ddl, mut each: impl FnMut(FileLine) -> Result<()>) -> Result<()> {
-    let lists = registered(check, ddl).await?.into_iter().map(|holding| async move {
-        let folder = check.stores.open(&holding.location).await?;
-        Ok::<_, Error>((folder.list().await?, holding.location))
-    });
-    let mut lists = std::pin::pin!(futures::stream::iter(lists).buffered(PARTITIONS));
-    while let Some((entries, location)) = lists.try_next().await? {
-        for entry in entries.into_iter().filter(|entry| entry.name.ends_with(".parquet")) {
-            each(FileLine { at: format!("{location}{}", entry.name), bytes: entry.size_bytes })?;
+    for holdings in registered(check, ddl).await?.chunks(LISTED) {
+        let lists = list(check, holdings).await?;
+        for ((_, entries), Holding { location, .. }) in lists.into_iter().zip(holdings) {
+            for entry in entries.into_iter().filter(|entry| entry.name.ends_with(".parquet")) {
+                each(FileLine { at: format!("{location}{}", entry.name), bytes: entry.size_bytes })?;
+            }
         }
     }
     Ok(())
@@ -106,16 +114,18 @@ fn time_column(ddl: &Ddl) -> Option<String> {
     cut.or_else(|| ddl.columns.iter().find(|c| is_time(&c.column_type)).map(|c| c.name.clone()))
 }
 
+async fn list(check: &Check, holdings: &[Holding]) -> Result<Vec<(Folder, Vec<Entry>)>> {
+    let locations: Vec<&str> = holdings.iter().map(|holding| &*holding.location).collect();
+    check.stores.list_each(&locations).await
+}
+
 /// What a partition holds, and each of its chains.
 async fn look(
-    check: &Check,
-    partition: Holding,
+    (folder, entries): (Folder, Vec<Entry>),
+    mut holding: Holding,
     time: Option<&str>,
     before: &Footers,
 ) -> Result<(Holding, Vec<Beginning>)> {
-    let mut holding = partition;
-    let folder = check.stores.open(&holding.location).await?;
-    let entries = folder.list().await?;
     let chains = Listed::chains(&entries);
     let known: Vec<_> = chains.iter().map(|listed| before.of_chain(&holding.location, listed)).collect();
     let mut held: Vec<Holding> =

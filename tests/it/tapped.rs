@@ -32,6 +32,9 @@ pub trait Tap: fmt::Debug + Send + Sync + 'static {
     /// So many bytes of a file were read.
     fn read(&self, _at: &Path, _bytes: u64) {}
 
+    /// All that is below a folder is listed.
+    fn listed_below(&self, _folder: Option<&Path>) {}
+
     /// What the list of one folder says.
     fn listed(&self, _folder: Option<&Path>, listed: ListResult) -> ListResult {
         listed
@@ -92,6 +95,7 @@ impl<T: Tap> ObjectStore for Tapped<T> {
     }
 
     fn list(&self, prefix: Option<&Path>) -> BoxStream<'static, Result<ObjectMeta>> {
+        self.tap.listed_below(prefix);
         self.disk.list(prefix)
     }
 

@@ -16,11 +16,14 @@ use datafusion::logical_expr::{Expr, LogicalPlan};
 use futures::{StreamExt, TryStreamExt};
 use parquet::file::metadata::ParquetMetaData;
 
-use super::scan::{LISTS, LakeTable, footer};
+use super::scan::{LakeTable, footer};
 use crate::query::{Estimate, Extent, Reads};
 
 /// The footers of more files are not read: on S3 each is a request, and an estimate is to be cheap beside its query.
 const FOOTERS_MAX: usize = 256;
+
+/// Footers read at the same time.
+const FOOTERS: usize = 32;
 
 /// One scan of a plan.
 struct Scan {
@@ -73,7 +76,7 @@ async fn reads(scan: &Scan, session: &SessionState) -> Result<Option<Reads>, Dat
         (files.iter().map(|(_, file)| file.object_meta.size).sum(), Extent::Files)
     } else {
         let footers = files.iter().map(|(folder, file)| footer(folder, file));
-        let footers: Vec<_> = futures::stream::iter(footers).buffered(LISTS).try_collect().await?;
+        let footers: Vec<_> = futures::stream::iter(footers).buffered(FOOTERS).try_collect().await?;
         (footers.iter().map(|footer| column_bytes(footer, &needed)).sum(), Extent::Columns)
     };
     Ok(Some(Reads { table: table.name().clone(), partitions: count, files: files.len(), bytes, extent }))

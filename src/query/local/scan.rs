@@ -26,7 +26,6 @@ use datafusion::logical_expr::{Expr, TableProviderFilterPushDown, TableType};
 use datafusion::physical_plan::ExecutionPlan;
 use datafusion::physical_plan::empty::EmptyExec;
 use datafusion::physical_plan::union::UnionExec;
-use futures::{StreamExt, TryStreamExt};
 use object_store::ObjectMeta;
 use parquet::file::metadata::{PageIndexPolicy, ParquetMetaData};
 
@@ -39,8 +38,8 @@ use crate::store::{Entry, Folder, Stores};
 use crate::table::columns::file_schema;
 use crate::table::{Ddl, TableName};
 
-/// Folders listed at the same time.
-pub(super) const LISTS: usize = 32;
+/// Partitions whose files are listed at once, where only a few rows are wanted.
+const LISTS: usize = 32;
 
 /// What one scan keeps of files' footers: parallel readers of one file parse it once.
 const FOOTERS_BYTES: usize = 64 << 20;
@@ -98,11 +97,10 @@ impl LakeTable {
         partitions: Vec<(Partition, Vec<ScalarValue>)>,
         limit: Option<usize>,
     ) -> Result<Vec<(Folder, PartitionedFile)>, DataFusionError> {
-        let folders = partitions.into_iter().map(|(partition, values)| self.list(partition, values));
-        let mut lists = futures::stream::iter(folders).buffered(LISTS);
+        let at_once = if limit.is_some() { LISTS } else { partitions.len().max(1) };
         let (mut files, mut rows) = (Vec::new(), 0);
-        while let Some(list) = lists.try_next().await.map_err(external)? {
-            for (folder, file) in list {
+        for partitions in partitions.chunks(at_once) {
+            for (folder, file) in self.list(partitions).await.map_err(external)? {
                 if limit.is_some_and(|limit| rows >= limit) {
                     return Ok(files);
                 }
@@ -127,27 +125,29 @@ impl LakeTable {
     /// Nothing is in a folder that is not there.
     async fn list(
         &self,
-        partition: Partition,
-        values: Vec<ScalarValue>,
+        partitions: &[(Partition, Vec<ScalarValue>)],
     ) -> Result<Vec<(Folder, PartitionedFile)>, Error> {
-        let folder = self.stores.open(&partition.location).await?;
-        let entries = folder.list().await?;
-        let file = |name: &str, size_bytes| {
-            let meta = ObjectMeta {
-                location: folder.child(name)?,
-                last_modified: Default::default(), // files never change
-                size: size_bytes,
-                e_tag: None,
-                version: None,
-            };
-            let file = PartitionedFile::new_from_meta(meta)
-                .with_partition_values(values.clone())
-                .with_metadata_size_hint(footer_bytes(size_bytes));
-            Ok((folder.clone(), file))
-        };
-        // An empty object is a folder's marker; an empty file of ours is a lost one, and the reader says so.
-        let is_file = |entry: &&Entry| entry.size_bytes > 0 || entry.name.ends_with(".parquet");
-        entries.iter().filter(is_file).map(|e| file(&e.name, e.size_bytes)).collect()
+        let locations: Vec<&str> = partitions.iter().map(|(partition, _)| &*partition.location).collect();
+        let lists = self.stores.list_each(&locations).await?;
+        let mut files = Vec::new();
+        for ((folder, entries), (_, values)) in lists.into_iter().zip(partitions) {
+            // An empty object is a folder's marker; an empty file of ours is a lost one, and the reader says so.
+            let is_file = |entry: &Entry| entry.size_bytes > 0 || entry.name.ends_with(".parquet");
+            for Entry { name, size_bytes, .. } in entries.into_iter().filter(is_file) {
+                let meta = ObjectMeta {
+                    location: folder.child(&name)?,
+                    last_modified: Default::default(), // files never change
+                    size: size_bytes,
+                    e_tag: None,
+                    version: None,
+                };
+                let file = PartitionedFile::new_from_meta(meta)
+                    .with_partition_values(values.clone())
+                    .with_metadata_size_hint(footer_bytes(size_bytes));
+                files.push((folder.clone(), file));
+            }
+        }
+        Ok(files)
     }
 
     /// The scan of the files of one store.

@@ -131,6 +131,8 @@ pub struct Seen {
     pub read: BTreeMap<String, u64>,
     /// The names of the folders listed.
     pub listed: Vec<String>,
+    /// The names of those listed with all that is below them.
+    pub below: Vec<String>,
 }
 
 impl Watch {
@@ -153,6 +155,11 @@ impl Tap for Watch {
     fn read(&self, at: &Path, bytes: u64) {
         let folder = at.parts().rev().nth(1).unwrap().as_ref().to_owned();
         *self.seen.lock().unwrap().read.entry(folder).or_default() += bytes;
+    }
+
+    fn listed_below(&self, folder: Option<&Path>) {
+        let folder = folder.and_then(Path::filename).unwrap_or_default().to_owned();
+        self.seen.lock().unwrap().below.push(folder);
     }
 
     fn listed(&self, folder: Option<&Path>, listed: ListResult) -> ListResult {

@@ -120,13 +120,13 @@ async fn a_few_rows_need_a_few_folders() {
         let rows = lake.csv(&format!("SELECT * FROM market.ticks WHERE {filter} LIMIT {limit}")).await;
         assert_eq!(rows.len(), limit + 1, "{filter}");
         let seen = lake.watch.tap.take();
-        assert!(seen.listed.len() < 50, "{filter}: {} folders", seen.listed.len());
+        assert!(seen.listed.len() + seen.below.len() < 2, "{filter}: {seen:?}");
         assert_eq!(seen.read.len(), opened, "{filter}: {seen:?}");
     }
     // The filter on a file's column is not the table's to answer: all are needed.
     lake.watch.tap.take();
     assert_eq!(lake.csv("SELECT * FROM market.ticks WHERE size = 1 LIMIT 1").await.len(), 2);
-    assert_eq!(lake.watch.tap.take().listed.len(), 200);
+    assert_eq!(lake.watch.tap.take().below, ["date=2026-11-22"]);
 }
 
 /// Its footer is read with what stands before it: all of the one file, a part of the other.
@@ -201,6 +201,50 @@ async fn row_groups_are_left_out_by_the_statistics_of_a_time() {
     }
     let (found, _) = read("date_trunc('hour', ts) = TIMESTAMP '2026-11-22 14:00:00'").await;
     assert_eq!(found, "144000,144000");
+}
+
+#[tokio::test]
+async fn folders_beside_each_other_are_listed_as_one() {
+    let lake = Lake::new();
+    let ddl = lake.table("ticks", "`size` bigint").await;
+    let symbols: Vec<String> = (0..40).map(|i| format!("S{i:02}")).collect();
+    for date in &DATES[..2] {
+        for (i, symbol) in symbols.iter().enumerate() {
+            let folder = lake.partition(&ddl, &[date, symbol]).await;
+            for name in ["b.parquet", "a.parquet"] {
+                let size: ArrayRef = Arc::new(Int64Array::from(vec![i as i64]));
+                write(&folder, name, &[("size", size)], 10).await;
+            }
+            // None of it is the table's.
+            for name in ["_SUCCESS", "sub/k.parquet", "_temporary/k.parquet"] {
+                folder.create(name, "no Parquet".into()).await.unwrap();
+            }
+        }
+    }
+    let day = lake.stores.open(&lake.location("ticks")).await.unwrap().folder("date=2026-11-20").unwrap();
+    day.create("symbol=OTHER/k.parquet", "in a partition that nobody registered".into()).await.unwrap();
+    let sum = async |filter: &str| {
+        lake.watch.tap.take();
+        let sum = lake.csv(&format!("SELECT sum(size) FROM market.ticks WHERE {filter}")).await.remove(1);
+        let seen = lake.watch.tap.take();
+        (sum, seen.below, seen.listed.len())
+    };
+    let day_of = |date: &str| format!("date={date}");
+    assert_eq!(sum("date = '2026-11-20'").await, ("1560".to_owned(), vec![day_of(DATES[0])], 0));
+    assert_eq!(
+        sum("true").await,
+        ("3120".to_owned(), DATES[..2].iter().map(|date| day_of(date)).collect(), 0)
+    );
+    // A few are listed by themselves, and so are all where a page has too much that is others'.
+    assert_eq!(sum("symbol < 'S07'").await, ("84".to_owned(), vec![], 14));
+    assert_eq!(
+        sum("date = '2026-11-20' AND symbol < 'S08'").await,
+        ("56".to_owned(), vec![day_of(DATES[0])], 0)
+    );
+    for i in 0..1_000 {
+        day.create(&format!("symbol=OTHER/{i}.parquet"), "as much".into()).await.unwrap();
+    }
+    assert_eq!(sum("date = '2026-11-20'").await, ("1560".to_owned(), vec![day_of(DATES[0])], 40));
 }
 
 #[tokio::test(start_paused = true)]
