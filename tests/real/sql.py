@@ -6,16 +6,19 @@ One node that is coordinator and worker, with settings that make it answer as At
 import json
 from pathlib import Path
 
-from trino.dbapi import connect
+from trino.dbapi import Cursor, connect
+from trino.exceptions import TrinoQueryError
 
 import aws
 from glue import Glue
 from s3 import S3
 from server import Place, Server, free_ports, page
+from wait import until
 
 JVM = ["-Xmx1500M", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1", "-Duser.timezone=UTC",
        "--add-modules=jdk.incubator.vector", "--add-opens=java.base/java.nio=ALL-UNNAMED"]
 QUERY_SECONDS = 120
+NODE_SECONDS = 30
 # A view says which catalog its tables are of.
 NAME = "awsdatacatalog"
 
@@ -55,6 +58,20 @@ hive.security=allow-all
 """
 
 
+def rows(cursor: Cursor, sql: str) -> list[tuple]:
+    """It answers before it knows of itself as a node that has the catalog, some seconds before: then the query is tried again."""
+    def told() -> list[list[tuple]]:
+        try:
+            return [[tuple(row) for row in cursor.execute(sql).fetchall()]]
+        except TrinoQueryError as e:
+            if e.error_name != "NO_NODES_AVAILABLE":
+                raise
+            return []
+
+    [found] = until("Trino has a node", told, NODE_SECONDS)
+    return found
+
+
 class Trino(Server):
     """A running Trino whose catalog, under Athena's name for it, is the tables of `glue` and the objects of `s3`."""
 
@@ -74,16 +91,15 @@ class Trino(Server):
         """Runs a statement to its end; its rows in Python's types, or trino's error."""
         with connect(host="127.0.0.1", port=self.port, user="test", catalog=NAME, timezone="UTC",
                      request_timeout=QUERY_SECONDS) as connection:
-            return [tuple(row) for row in connection.cursor().execute(sql).fetchall()]
+            return rows(connection.cursor(), sql)
 
     def accounted(self, sql: str, seconds: int) -> tuple[list[tuple], dict]:
         """Runs a statement that may take so long; its rows, and Trino's own account of what it took."""
         with connect(host="127.0.0.1", port=self.port, user="test", catalog=NAME, timezone="UTC",
                      request_timeout=QUERY_SECONDS, session_properties={"query_max_run_time": f"{seconds}s"}) as connection:
-            cursor = connection.cursor().execute(sql)
-            rows = [tuple(row) for row in cursor.fetchall()]
+            found = rows(cursor := connection.cursor(), sql)
         told = page(f"{self.endpoint}/v1/query/{cursor.query_id}", {"X-Trino-User": "test"})
-        return rows, json.loads(told)["queryStats"]
+        return found, json.loads(told)["queryStats"]
 
     def answers(self) -> bool:
         said = page(f"{self.endpoint}/v1/info")
