@@ -193,9 +193,9 @@ pub enum LogFormat {
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize)]
 #[serde(deny_unknown_fields)]
 pub struct Query {
-    /// Parallel streams of a query; 0: as many as there are cores.
+    /// Parallel streams of a query; 0: as many as there are cores, 8 at least.
     #[serde(with = "values::number")]
-    pub threads: usize,
+    pub streams: usize,
     /// What sorts, joins and groups hold together before they spill.
     #[serde(with = "values::bytes")]
     pub memory: usize,
@@ -258,7 +258,7 @@ impl Query {
             memory_bytes: self.memory,
             spill_bytes: self.spill as u64,
             spill_folder: self.spill_folder.as_ref().map(PathBuf::from),
-            threads: NonZeroUsize::new(self.threads),
+            streams: NonZeroUsize::new(self.streams),
         }
     }
 }
@@ -297,7 +297,7 @@ impl Default for Query {
     fn default() -> Self {
         let limits = query::Limits::default();
         Self {
-            threads: 0,
+            streams: 0,
             memory: limits.memory_bytes,
             spill: usize::try_from(limits.spill_bytes).unwrap_or(usize::MAX),
             spill_folder: None,

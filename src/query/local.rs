@@ -2,9 +2,8 @@
 //!
 //! SQL ─ parse ─▶ names ─ `lake`: look up the catalog ─▶ plan ─ `scan`: partitions, files ─▶ Parquet ─▶ batches
 //!
-//! `pruning` decides which partitions a query needs: no other folder is listed and no other file opened. Within a
-//! file, row groups and pages are left out by their statistics. `tail` reads the end of a file once. `cost` adds up
-//! what a plan would read.
+//! `pruning` decides which partitions a query needs: no other file is opened. Within a file, row groups and pages are left
+//! out by their statistics. `tail` reads the end of a file once, and ahead. `cost` adds up what a plan would read.
 
 mod cost;
 mod lake;
@@ -42,26 +41,30 @@ const DEFAULT_DATABASE: &str = "default";
 /// What the catalog is called in a name of three parts, as in Athena.
 const CATALOG: &str = "awsdatacatalog";
 
-/// Each of a query's operators has a task and its buffers for each thread.
-const THREADS_MAX: usize = 1024;
+/// Without another number there are as many streams as cores, and so many at least: where the store is far away, a stream
+/// mostly waits for its file. Where it is near, more streams take no more CPU (BENCHMARKS.md).
+const STREAMS_LEAST: usize = 8;
+
+/// Each of a query's operators has a task and its buffers for each stream: what is far above all use is a slip.
+const STREAMS_MAX: usize = 1024;
 
 /// The limits of an engine, over all of its queries.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Limits {
     /// What sorts, joins and groups hold together. Past it they spill to disk, and what cannot spill fails. The
-    /// batches on their way between the operators come on top: some megabytes for each thread.
+    /// batches on their way between the operators come on top: some megabytes for each stream.
     pub memory_bytes: usize,
     /// What is spilled at one time.
     pub spill_bytes: u64,
     /// Where; the system's folder of temporary files unless another is named.
     pub spill_folder: Option<PathBuf>,
-    /// Parallel streams of one query; the number of cores unless another is given.
-    pub threads: Option<NonZeroUsize>,
+    /// Parallel streams of one query. Without it: as many as there are cores, 8 at least.
+    pub streams: Option<NonZeroUsize>,
 }
 
 impl Default for Limits {
     fn default() -> Self {
-        Self { memory_bytes: 1 << 30, spill_bytes: 100 << 30, spill_folder: None, threads: None }
+        Self { memory_bytes: 1 << 30, spill_bytes: 100 << 30, spill_folder: None, streams: None }
     }
 }
 
@@ -87,13 +90,12 @@ impl LocalEngine {
         config.options_mut().sql_parser.collect_spans = true;
         // `now()` is an instant, as the timestamps of tables are.
         config.options_mut().execution.time_zone = Some("UTC".to_owned());
-        if let Some(threads) = limits.threads {
-            if threads.get() > THREADS_MAX {
-                return Err(Error::usage(format!("a query takes up to {THREADS_MAX} threads"))
-                    .with("threads", threads));
-            }
-            config = config.with_target_partitions(threads.get());
+        let streams = limits.streams.map_or(config.target_partitions().max(STREAMS_LEAST), NonZeroUsize::get);
+        if streams > STREAMS_MAX {
+            return Err(Error::usage(format!("a query takes up to {STREAMS_MAX} streams"))
+                .with("query.streams", streams));
         }
+        config = config.with_target_partitions(streams);
         // Each sort keeps this much aside for merging what it spilled: all of them together a quarter at most.
         let share = limits.memory_bytes / config.target_partitions() / 4;
         let reserved = config.options().execution.sort_spill_reservation_bytes.min(share);

@@ -9,6 +9,7 @@ use std::path::Path;
 use std::process::{Child, Command, Output, Stdio};
 
 use tempfile::TempDir;
+use ticklake::config::Config;
 
 const DDL: &str = "CREATE EXTERNAL TABLE market.ticks (ts timestamp, price decimal(18,4))
 PARTITIONED BY (`date` string, symbol string)
@@ -516,17 +517,21 @@ fn the_engine_takes_as_much_as_it_is_given() {
         assert!(output.status.success(), "{}", err(&output));
         out(&output).to_owned()
     };
-    fs::write(home.path().join("ticklake.toml"), "[query]\nthreads = 3\n").expect("the settings");
+    fs::write(home.path().join("ticklake.toml"), "[query]\nstreams = 3\n").expect("the settings");
     assert!(plan(&[]).contains("], 3)"), "{}", plan(&[]));
-    assert!(plan(&["--threads", "5"]).contains("], 5)"));
+    assert!(plan(&["--streams", "5"]).contains("], 5)"));
+    let variables = [("TICKLAKE_QUERY__SPILL", "2MiB"), ("TICKLAKE_QUERY__SPILL_FOLDER", "/spilled")];
+    let set = Config::load(None, variables.map(|(name, value)| (name.into(), value.into())), Vec::new());
+    let limits = set.expect("they are settings").settings.query.limits();
+    assert_eq!((limits.spill_bytes, limits.spill_folder), (2 << 20, Some("/spilled".into())));
     let texts = "SELECT length(array_to_string(array_agg(repeat('x', 400) || value), '')) AS sum FROM generate_series(1, 10000)";
     assert_eq!(done(home.path(), &["query", texts]), "sum\n4038894\n");
     let refused = fails(&mut run(&["--memory", "1MiB", texts]), 1);
     assert!(refused.contains("raise: query.memory, query.spill"), "{refused}");
-    let refused = fails(&mut run(&["--threads", "1025", texts]), 2);
+    let refused = fails(&mut run(&["--streams", "1025", texts]), 2);
     assert!(refused.contains("1024"), "{refused}");
-    let refused = fails(&mut run(&["--threads", "2", "--engine", "athena", texts]), 2);
-    assert!(refused.contains("--threads and --memory are this process's"), "{refused}");
+    let refused = fails(&mut run(&["--streams", "2", "--engine", "athena", texts]), 2);
+    assert!(refused.contains("--streams and --memory are this process's"), "{refused}");
 }
 
 #[test]

@@ -23,9 +23,9 @@ pub struct EngineArgs {
     /// Where Athena puts its results, if the workgroup does not say it
     #[arg(long, value_name = "s3://…")]
     output: Option<String>,
-    /// Parallel streams of this process's engine [default: as many as there are cores]
+    /// Parallel streams of this process's engine [default: as many as there are cores, 8 at least]
     #[arg(long, value_name = "N")]
-    threads: Option<String>,
+    streams: Option<String>,
     /// What its sorts, joins and groups hold before they spill to disk [default: 1GiB]
     #[arg(long, value_name = "SIZE")]
     memory: Option<String>,
@@ -44,7 +44,7 @@ impl EngineArgs {
             setting("--workgroup", "athena.workgroup", &self.workgroup),
             setting("--database", "athena.database", &self.database),
             setting("--output", "athena.output", &self.output),
-            setting("--threads", "query.threads", &self.threads),
+            setting("--streams", "query.streams", &self.streams),
             setting("--memory", "query.memory", &self.memory),
         ];
         settings.into_iter().flatten().collect()
@@ -53,13 +53,13 @@ impl EngineArgs {
     /// The engine that is asked for.
     pub fn name(&self) -> Result<EngineName> {
         let is_athenas = self.workgroup.is_some() || self.database.is_some() || self.output.is_some();
-        let is_ours = self.threads.is_some() || self.memory.is_some();
+        let is_ours = self.streams.is_some() || self.memory.is_some();
         match self.engine {
             EngineName::Local if is_athenas => {
                 Err(Error::usage("--workgroup, --database and --output are Athena's: add --engine athena"))
             }
             EngineName::Athena if is_ours => Err(Error::usage(
-                "--threads and --memory are this process's: leave them out, or --engine athena",
+                "--streams and --memory are this process's: leave them out, or --engine athena",
             )),
             name => Ok(name),
         }

@@ -31,7 +31,7 @@ const KEYS: [(&str, Takes); 24] = [
     ("log.format", Takes::Text),
     ("log.level", Takes::Text),
     ("query.memory", Takes::Bytes),
-    ("query.threads", Takes::Number),
+    ("query.streams", Takes::Number),
     ("s3.addressing_style", Takes::Text),
     ("s3.timeout", Takes::Time),
     ("store.fsync", Takes::Text),

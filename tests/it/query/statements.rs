@@ -106,8 +106,8 @@ async fn now_is_when_the_query_starts() {
 #[tokio::test]
 async fn what_does_not_fit_into_memory_is_spilled_or_refused() {
     const ROWS: i64 = 100_000; // 0.8 MB of numbers, 5 MB of the texts made of them
-    let threads = NonZeroUsize::new(1);
-    let small = Limits { memory_bytes: 3 << 20, threads, ..Limits::default() };
+    let streams = NonZeroUsize::new(1);
+    let small = Limits { memory_bytes: 3 << 20, streams, ..Limits::default() };
     let sorted = "SELECT size, repeat('x', 40) || size AS text FROM market.ticks ORDER BY text DESC, size";
 
     let lake = lake(&small, ROWS).await;
