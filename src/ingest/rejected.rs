@@ -79,6 +79,7 @@ pub(super) fn ddl(table: &Ddl, folder: &Folder) -> Result<Ddl> {
 pub(crate) fn rejects_of(ddl: &Ddl) -> Option<TableName> {
     let main = ddl.name.table().strip_suffix("_rejected")?;
     let has = |name| ddl.columns.iter().any(|column| column.name == name);
+    // The first version had these; some have come since.
     let is_one = ["topic", "partition", "offset", "reason", "attempt"].into_iter().all(has);
     is_one.then(|| TableName::new(ddl.name.database(), main).ok())?
 }

@@ -274,7 +274,8 @@ async fn one_that_was_killed_is_run_again() {
         tokio::select! {
             () = lake.store.tap.stalled.notified() => running.abort(),
             done = &mut running => {
-                assert!(at > 3, "there were {at} puts");
+                // Of eight; what is put beside the one that stalls may land in the same run.
+                assert!(at > 2, "there were {at} puts");
                 assert_eq!(done.unwrap().busy, [""; 0]);
                 break;
             }
