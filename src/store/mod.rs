@@ -315,17 +315,8 @@ impl Folder {
         };
         let names = listed.common_prefixes.iter().filter_map(Path::filename);
         let mut folders: Vec<String> = names.filter(|name| !is_hidden(name)).map(str::to_owned).collect();
-        let mut entries: Vec<Entry> = listed
-            .objects
-            .into_iter()
-            .filter_map(|meta| {
-                let name = meta.location.filename()?.to_owned();
-                (!is_hidden(&name)).then_some(entry(name, &meta))
-            })
-            .collect();
         folders.sort_unstable();
-        entries.sort_by(|a, b| a.name.cmp(&b.name));
-        Ok(Listing { folders, entries })
+        Ok(Listing { folders, entries: entries(&listed.objects) })
     }
 
     /// Makes what is listed in the folder stay, also after a power cut: another process may have created it just now, and
@@ -475,6 +466,19 @@ impl fmt::Debug for Folder {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.location)
     }
+}
+
+/// The objects of one folder that are not hidden, by name.
+fn entries(objects: &[ObjectMeta]) -> Vec<Entry> {
+    let mut entries: Vec<Entry> = objects
+        .iter()
+        .filter_map(|meta| {
+            let name = meta.location.filename()?;
+            (!is_hidden(name)).then(|| entry(name.to_owned(), meta))
+        })
+        .collect();
+    entries.sort_by(|a, b| a.name.cmp(&b.name));
+    entries
 }
 
 fn entry(name: String, meta: &ObjectMeta) -> Entry {

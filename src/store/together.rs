@@ -7,8 +7,9 @@ use std::collections::{BTreeMap, HashMap};
 
 use futures::{StreamExt, TryStreamExt};
 use object_store::path::Path;
+use object_store::{Error, ObjectMeta};
 
-use super::{Entry, Folder, Stores, entry, is_hidden};
+use super::{Ask, Entry, Folder, Stores, entries};
 use crate::error::Result;
 
 /// Requests at the same time.
@@ -17,8 +18,8 @@ const LISTS: usize = 32;
 /// Names that a store gives at once.
 const PAGE: usize = 1000;
 
-/// So many folders beside each other are listed as one, at least: of fewer, most of a page may be others'.
-const TOGETHER: usize = 8;
+/// So many folders beside each other are listed as one, at least: a page that turns out to be others' is a 16th more requests.
+const TOGETHER: usize = 16;
 
 impl Stores {
     /// The folders at these locations, in their order, with the objects that [`Folder::list`] gives.
@@ -29,7 +30,7 @@ impl Stores {
         for location in locations {
             folders.push(self.open(location).await?);
         }
-        let mut found = list_beside(&folders).await;
+        let mut found = list_beside(&folders).await?;
         let one = async |at: usize| Ok((at, folders[at].list().await?));
         let rest: Vec<_> = (0..folders.len()).filter(|at| !found.contains_key(at)).map(one).collect();
         let mut lists = futures::stream::iter(rest).buffer_unordered(LISTS);
@@ -46,7 +47,7 @@ impl Stores {
 }
 
 /// Those that could be listed with others, by their place among `folders`.
-async fn list_beside(folders: &[Folder]) -> HashMap<usize, Vec<Entry>> {
+async fn list_beside(folders: &[Folder]) -> Result<HashMap<usize, Vec<Entry>>> {
     let mut beside: BTreeMap<String, (Folder, Vec<usize>)> = BTreeMap::new();
     for (at, folder) in folders.iter().enumerate() {
         // A disk has each folder at hand.
@@ -59,38 +60,52 @@ async fn list_beside(folders: &[Folder]) -> HashMap<usize, Vec<Entry>> {
     beside.retain(|_, (_, members)| members.len() >= TOGETHER);
     let lists: Vec<_> =
         beside.values().map(|(parent, members)| list_together(parent, folders, members)).collect();
-    let lists: Vec<_> = futures::stream::iter(lists).buffer_unordered(LISTS).collect().await;
-    lists.into_iter().flatten().flatten().collect()
+    let lists: Vec<_> = futures::stream::iter(lists).buffer_unordered(LISTS).try_collect().await?;
+    Ok(lists.into_iter().flatten().collect())
 }
 
-/// What is in those folders, which are in `parent`; `None` where there is too much beside them, or the store fails: then each
-/// is listed, and tells.
+/// What is in those folders, which are in `parent`, as far as it can be told by that; the others are listed by themselves.
 ///
 /// Pages come one after another, while folders are listed [`LISTS`] at a time: so a page for each so many of them is as quick.
+/// What is more than these is not asked for, and all of them are listed then.
 async fn list_together(
     parent: &Folder,
     folders: &[Folder],
     members: &[usize],
-) -> Option<HashMap<usize, Vec<Entry>>> {
+) -> Result<Vec<(usize, Vec<Entry>)>> {
     let of_path: HashMap<&str, usize> = members.iter().map(|at| (folders[*at].path.as_ref(), *at)).collect();
-    let mut found: HashMap<usize, Vec<Entry>> = of_path.values().map(|at| (*at, Vec::new())).collect();
-    let most = PAGE * (members.len() / LISTS).max(1);
-    let mut listed = parent.store.list(Some(&parent.path)).enumerate();
-    while let Some((count, meta)) = listed.next().await {
-        let meta = meta.ok().filter(|_| count < most)?;
-        if let Some((folder, name)) = meta.location.as_ref().rsplit_once('/')
-            && let Some(at) = of_path.get(folder)
-            && !is_hidden(name)
-        {
-            found.entry(*at).or_default().push(entry(name.to_owned(), &meta));
+    let mut found: HashMap<usize, Vec<ObjectMeta>> = of_path.values().map(|at| (*at, Vec::new())).collect();
+    let mut left = PAGE * (members.len() / LISTS).max(1);
+    let mut listed = parent.store.list(Some(&parent.path));
+    while let Some(meta) = listed.next().await {
+        left -= 1;
+        let meta = match meta {
+            Ok(meta) if left > 0 => meta,
+            Ok(_) => return Ok(Vec::new()),
+            // What may be listed is the folders, or an object beside them has a name that is no path.
+            Err(Error::PermissionDenied { .. } | Error::InvalidPath { .. } | Error::NotFound { .. }) => {
+                tracing::debug!(at = parent.location, "cannot be listed: its folders are listed one by one");
+                return Ok(Vec::new());
+            }
+            Err(e) => return Err(parent.failed(Ask::List, "", e)),
+        };
+        let Some((folder, _)) = meta.location.as_ref().rsplit_once('/') else { continue };
+        let Some(at) = of_path.get(folder) else { continue };
+        match meta.size {
+            // It may be a folder's marker, `NAME/`: the slash is lost here, so only a list of the folder tells.
+            0 => _ = found.remove(at),
+            _ => {
+                if let Some(objects) = found.get_mut(at) {
+                    objects.push(meta);
+                }
+            }
         }
     }
-    found.values_mut().for_each(|entries| entries.sort_by(|a, b| a.name.cmp(&b.name)));
-    Some(found)
+    Ok(found.into_iter().map(|(at, objects)| (at, entries(&objects))).collect())
 }
 
 impl Folder {
-    /// The folder that it is in; `None` of a store's root.
+    /// The folder that it is in; `None` where that is the store's root.
     fn parent(&self) -> Option<Self> {
         let (path, _) = self.path.as_ref().rsplit_once('/')?;
         let (location, _) = self.location.trim_end_matches('/').rsplit_once('/')?;

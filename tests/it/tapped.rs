@@ -6,6 +6,7 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 use async_trait::async_trait;
 use bytes::Bytes;
+use futures::StreamExt;
 use futures::stream::BoxStream;
 use object_store::local::LocalFileSystem;
 use object_store::path::Path;
@@ -96,6 +97,9 @@ impl<T: Tap> ObjectStore for Tapped<T> {
 
     fn list(&self, prefix: Option<&Path>) -> BoxStream<'static, Result<ObjectMeta>> {
         self.tap.listed_below(prefix);
+        if let Some(Err(e)) = prefix.map(|folder| self.tap.refused(folder)) {
+            return futures::stream::once(async { Err(e) }).boxed();
+        }
         self.disk.list(prefix)
     }
 

@@ -114,6 +114,10 @@ def test_the_program_reads_the_partitions_of_a_day(midnight, s3, glue, measured)
     with strict_glue.strict_glue(glue.endpoint) as strict, listening(Proxy(s3.endpoint, Counting)) as counting:
         program = midnight.table.program.with_glue(strict.endpoint).with_s3(counting.endpoint)
 
+        # A folder's marker is no file, whatever it is called: some tools leave them.
+        marker = {"Bucket": midnight.table.bucket, "Key": f"lake/ticks/date={ticks()[-1].date}/symbol=S00000/x.parquet/"}
+        s3.client().put_object(**marker, Body=b"")
+
         def said(*arguments) -> tuple[list[dict], Counter]:
             begin, asked = time.monotonic(), strict.seen + counting.seen
             lines = program.must(*arguments, seconds=SECONDS).stdout.splitlines()
@@ -123,11 +127,11 @@ def test_the_program_reads_the_partitions_of_a_day(midnight, s3, glue, measured)
 
         [row], calls = said("query", "--format", "jsonl", f"{ROWS} {name}")
         # The folders of a day are listed together.
-        assert tuple(row.values()) == FOUND and calls["lists"] < PARTITIONS / 100
+        assert tuple(row.values()) == FOUND and 2 < calls["lists"] < PARTITIONS / 50
         ask = ["table", "partitions", name, "--stats", "--json"]
         stats, calls = said(*ask)
         assert [row["rows"] for row in stats] == [1] * (PARTITIONS + 1)
-        assert calls["lists"] < PARTITIONS / 100 and calls["GETs"] == PARTITIONS + 1
+        assert calls["lists"] < PARTITIONS / 50 and calls["GETs"] == PARTITIONS + 1
         again, calls = said(*ask)
         assert again == stats and calls["GETs"] == 0, "footers are read once"
         # What was kept may be spoiled: then it is as if there were none.
@@ -135,6 +139,7 @@ def test_the_program_reads_the_partitions_of_a_day(midnight, s3, glue, measured)
         kept.write_bytes(kept.read_bytes()[:-1])
         done = program.must(*ask, seconds=SECONDS)
         assert [json.loads(line) for line in done.stdout.splitlines()] == stats and "of no use" in done.stderr
+        s3.client().delete_object(**marker)
 
 
 @pytest.mark.parametrize("engine", ENGINES)

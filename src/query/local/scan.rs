@@ -91,7 +91,7 @@ impl LakeTable {
         Values::new(partitions, columns)?.keep(&filters, session)
     }
 
-    /// Their files. Where the query wants no more than `limit` rows, no more folders are listed than have them.
+    /// Their files. Where the query wants no more than `limit` rows, partitions are listed some at a time, until there are so many.
     pub(super) async fn files(
         &self,
         partitions: Vec<(Partition, Vec<ScalarValue>)>,
@@ -162,12 +162,17 @@ impl LakeTable {
     ) -> Result<Arc<dyn ExecutionPlan>, DataFusionError> {
         session.runtime_env().register_object_store(url.as_ref(), folder.store().clone());
         let options = session.config_options();
+        let bytes: u64 = files.iter().map(|file| file.object_meta.size).sum();
+        let groups = FileGroup::new(files).split_files(session.config().target_partitions());
         // Its cache is its own, as paths of several stores would meet in a shared one.
         let footers = Arc::new(DefaultCache::new(FOOTERS_BYTES));
         // A request of a disk costs nothing, and what lies between two columns need not be read.
         let readers: Arc<dyn ParquetFileReaderFactory> = match url.as_str().starts_with("file:") {
             true => Arc::new(CachedParquetFileReaderFactory::new(folder.store().clone(), footers)),
-            false => Arc::new(Tails::new(folder.store().clone(), footers, &files)),
+            false => {
+                let files = groups.iter().flat_map(FileGroup::iter);
+                Arc::new(Tails::new(folder.store().clone(), footers, files))
+            }
         };
         let source = ParquetSource::new(self.schema.clone())
             .with_table_parquet_options(TableParquetOptions {
@@ -175,11 +180,10 @@ impl LakeTable {
                 ..Default::default()
             })
             .with_parquet_file_reader_factory(readers);
-        let bytes: u64 = files.iter().map(|file| file.object_meta.size).sum();
         let statistics = Statistics::new_unknown(self.schema.table_schema())
             .with_total_byte_size(Precision::Inexact(usize::try_from(bytes).unwrap_or(usize::MAX)));
         let config = FileScanConfigBuilder::new(url, Arc::new(source))
-            .with_file_groups(FileGroup::new(files).split_files(session.config().target_partitions()))
+            .with_file_groups(groups)
             .with_statistics(statistics)
             .with_projection_indices(projection.cloned())?
             .with_limit(limit)

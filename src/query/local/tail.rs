@@ -3,15 +3,17 @@
 //! A footer is asked for with so much before it that one request has all of it. In a small file that is the file, and what
 //! a query wants of it would be asked for again: the page index, then the columns. Here it is taken from what is there.
 //!
-//! DataFusion reads as many files at a time as it has threads, and waits for each: of thousands of small files that is
+//! DataFusion reads as many files at a time as a query has streams, and waits for each: of thousands of small files that is
 //! nearly all of a query's time. So the ends of the files that come next are asked for meanwhile: one for each file that
-//! was opened, up to [`AHEAD`]. A query that ends early has read twice as many ends as it opened, at most.
+//! was read, up to [`AHEAD`]. A query that ends early has asked for twice as many ends as it needed, at most.
 //!
-//! Memory: the end of each file that is being read, and of those ahead; it goes with the file's readers.
+//! Memory: the end of each file that is being read, which goes with the file's readers, and of those ahead; some 200 bytes for
+//! each file that is not open yet.
 
 use std::collections::VecDeque;
 use std::fmt;
 use std::ops::Range;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, Weak};
 
 use async_trait::async_trait;
@@ -51,14 +53,14 @@ pub(super) struct Tails {
 }
 
 impl Tails {
-    /// `files` are those of the scan in the order in which it opens them.
-    pub(super) fn new(
+    /// `files` are those of the scan in the order in which it opens them: what comes much later than here is not asked for ahead.
+    pub(super) fn new<'a>(
         store: Arc<dyn ObjectStore>,
         footers: Arc<FileMetadataCache>,
-        files: &[PartitionedFile],
+        files: impl Iterator<Item = &'a PartitionedFile>,
     ) -> Self {
         let tail = |file: &PartitionedFile| (file.object_meta.clone(), file.metadata_size_hint);
-        let coming = files.iter().map(tail).collect();
+        let coming = files.map(tail).collect();
         Self {
             files: Arc::new(Files { store, state: Mutex::new(State { coming, ..State::default() }) }),
             footers,
@@ -93,14 +95,14 @@ struct Files {
 
 #[derive(Debug, Default)]
 struct State {
-    /// Files that nobody has opened, with how much of their ends will be asked for.
+    /// Files that nobody has opened, with how much of their ends will be asked for,
     coming: VecDeque<(ObjectMeta, Option<usize>)>,
-    /// Of them, those whose ends are asked for already.
+    /// and those whose ends are asked for already.
     ahead: Vec<Arc<OneFile>>,
     /// Files that are being read: DataFusion changes a file's reader where there may be Bloom filters.
     open: Vec<Weak<OneFile>>,
-    /// How many ends were asked for by readers.
-    opened: usize,
+    /// Files that are read, or were.
+    read: usize,
     /// What asks for the ends ahead; it stops when the scan goes.
     asking: JoinSet<()>,
 }
@@ -136,15 +138,16 @@ impl Files {
             store: self.store.clone(),
             file,
             tail: OnceCell::new(),
+            is_read: AtomicBool::new(false),
         })
     }
 
-    /// The end of one more file was asked for.
+    /// One more file is read.
     fn go_ahead(self: &Arc<Self>) {
         let mut state = self.state.lock().expect("nothing panics with it");
-        state.opened += 1;
+        state.read += 1;
         while state.asking.try_join_next().is_some() {}
-        while state.ahead.len() < state.opened.min(AHEAD)
+        while state.ahead.len() < state.read.min(AHEAD)
             && let Some((file, footer_bytes)) = state.coming.pop_front()
         {
             let tail = file.size.saturating_sub(footer_bytes.unwrap_or(0) as u64)..file.size;
@@ -166,6 +169,8 @@ struct OneFile {
     file: ObjectMeta,
     /// The first bytes that were read up to the file's end.
     tail: OnceCell<Bytes>,
+    /// By a reader.
+    is_read: AtomicBool,
 }
 
 impl OneFile {
@@ -177,7 +182,9 @@ impl OneFile {
     async fn read(&self, range: Range<u64>) -> Result<Bytes> {
         let location = &self.file.location;
         if range.end == self.file.size {
-            if let Some(files) = self.files.upgrade() {
+            if let Some(files) = self.files.upgrade()
+                && !self.is_read.swap(true, Ordering::Relaxed)
+            {
                 files.go_ahead();
             }
             self.tail(range.clone()).await?;

@@ -123,6 +123,8 @@ pub const FAR: Duration = Duration::from_millis(30);
 pub struct Watch {
     seen: Mutex<Seen>,
     pub is_far: AtomicBool,
+    /// The name of a folder that may not be listed.
+    pub forbidden: Mutex<Option<String>>,
 }
 
 #[derive(Clone, Debug, Default)]
@@ -146,6 +148,16 @@ impl Watch {
 
 #[async_trait]
 impl Tap for Watch {
+    fn refused(&self, at: &Path) -> object_store::Result<()> {
+        match self.forbidden.lock().unwrap().as_deref() {
+            Some(name) if at.filename() == Some(name) => Err(object_store::Error::PermissionDenied {
+                path: at.to_string(),
+                source: "AccessDenied".into(),
+            }),
+            _ => Ok(()),
+        }
+    }
+
     async fn reading(&self) {
         if self.is_far.load(Ordering::SeqCst) {
             tokio::time::sleep(FAR).await;
