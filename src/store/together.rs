@@ -64,10 +64,10 @@ async fn list_beside(folders: &[Folder]) -> Result<HashMap<usize, Vec<Entry>>> {
     Ok(lists.into_iter().flatten().collect())
 }
 
-/// What is in those folders, which are in `parent`, as far as it can be told by that; the others are listed by themselves.
+/// What is in those folders, which are in `parent`. Those that it does not give are to be listed by themselves.
 ///
 /// Pages come one after another, while folders are listed [`LISTS`] at a time: so a page for each so many of them is as quick.
-/// What is more than these is not asked for, and all of them are listed then.
+/// Where there are more pages, it gives none.
 async fn list_together(
     parent: &Folder,
     folders: &[Folder],
@@ -91,14 +91,11 @@ async fn list_together(
         };
         let Some((folder, _)) = meta.location.as_ref().rsplit_once('/') else { continue };
         let Some(at) = of_path.get(folder) else { continue };
-        match meta.size {
+        if meta.size == 0 {
             // It may be a folder's marker, `NAME/`: the slash is lost here, so only a list of the folder tells.
-            0 => _ = found.remove(at),
-            _ => {
-                if let Some(objects) = found.get_mut(at) {
-                    objects.push(meta);
-                }
-            }
+            found.remove(at);
+        } else if let Some(objects) = found.get_mut(at) {
+            objects.push(meta);
         }
     }
     Ok(found.into_iter().map(|(at, objects)| (at, entries(&objects))).collect())
