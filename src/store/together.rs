@@ -33,11 +33,8 @@ impl Stores {
         let mut found = list_beside(&folders).await?;
         let one = async |at: usize| Ok((at, folders[at].list().await?));
         let rest: Vec<_> = (0..folders.len()).filter(|at| !found.contains_key(at)).map(one).collect();
-        let mut lists = futures::stream::iter(rest).buffer_unordered(LISTS);
-        while let Some((at, entries)) = lists.try_next().await? {
-            found.insert(at, entries);
-        }
-        drop(lists);
+        let lists: Vec<_> = futures::stream::iter(rest).buffer_unordered(LISTS).try_collect().await?;
+        found.extend(lists);
         Ok(folders
             .into_iter()
             .enumerate()

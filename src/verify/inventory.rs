@@ -63,10 +63,8 @@ pub async fn inventory(check: &Check, ddl: &Ddl, known: &mut Footers) -> Result<
         let looks = lists.into_iter().zip(holdings);
         let looks: Vec<_> =
             looks.map(|(list, holding)| look(list, holding.clone(), time.as_deref(), &before)).collect();
-        let mut looks = futures::stream::iter(looks).buffered(PARTITIONS);
-        while let Some(found) = looks.try_next().await? {
-            looked.push(found);
-        }
+        let found: Vec<_> = futures::stream::iter(looks).buffered(PARTITIONS).try_collect().await?;
+        looked.extend(found);
     }
     // Of the whole table, what is gone is forgotten.
     *known = if check.dates.is_some() { before } else { Footers::of(time.as_deref()) };
